@@ -1,0 +1,121 @@
+"""Names of models: one line each, nothing imported until it is used; plug-ins by entry point."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, NamedTuple
+
+from headwater.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from headwater.models.base import GenerativeModel
+
+__all__ = ["ENTRY_POINT_GROUP", "Entry", "find", "load_class", "names"]
+
+ENTRY_POINT_GROUP = "headwater.models"
+
+
+class Entry(NamedTuple):
+    """A registered model: where it is and what one should know before choosing it."""
+
+    name: str
+    family: str
+    target: str
+    summary: str
+    origin: str = "headwater"
+
+
+_BUILT_IN = tuple(
+    Entry(name, family, f"headwater.models.{module}", summary)
+    for name, family, module, summary in (
+        ("nsf", "flow", "flows.nsf:NSF", "neural spline flow, coupling or autoregressive; exact likelihood"),
+        ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
+        ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
+        (
+            "flow-matching",
+            "diffusion",
+            "diffusions.flow_matching:FlowMatching",
+            "ODE sampler, guidance, ODE likelihood",
+        ),
+        (
+            "made",
+            "autoregressive",
+            "autoregressives.made:MADE",
+            "masked network for vectors and tables; exact likelihood",
+        ),
+        (
+            "pixel-transformer",
+            "autoregressive",
+            "autoregressives.pixel_transformer:PixelTransformer",
+            "transformer over pixels; exact likelihood",
+        ),
+        ("independent", "baseline", "baselines.independent:Independent", "every column on its own: the floor to beat"),
+        (
+            "gaussian-mixture",
+            "baseline",
+            "baselines.gaussian_mixture:GaussianMixture",
+            "full-covariance Gaussian mixture by scikit-learn",
+        ),
+        (
+            "kernel-density",
+            "baseline",
+            "baselines.kernel_density:KernelDensity",
+            "Gaussian kernel density by scikit-learn",
+        ),
+    )
+)
+
+
+def _entries() -> dict[str, Entry]:
+    found = {entry.name: entry for entry in _BUILT_IN}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        origin = point.dist.name if point.dist else "plug-in"
+        if point.name in found:
+            raise UsageError(
+                f"The plug-in {origin!r} registers {point.name!r}, a model that {found[point.name].origin!r} has already.",
+                hint=f"Remove one of them: pip uninstall {origin}",
+            )
+        found[point.name] = Entry(point.name, "plug-in", point.value, f"from {origin}", origin)
+    return found
+
+
+def names(pattern: str = "*") -> tuple[Entry, ...]:
+    """All registered models whose name or family matches a shell pattern.
+
+    >>> [entry.name for entry in names("n*")]
+    ['nsf']
+    """
+    return tuple(
+        entry
+        for entry in _entries().values()
+        if fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(entry.family, pattern)
+    )
+
+
+def find(name: str) -> Entry:
+    """The entry of a name.
+
+    Raises:
+        UsageError: no such model; offers the nearest names. Nothing is imported.
+    """
+    entries = _entries()
+    if name not in entries:
+        raise UsageError(
+            f"No model is called {name!r}.",
+            hint=f"{did_you_mean(name, entries)} `headwater models` lists them; a plug-in must be installed first.",
+        )
+    return entries[name]
+
+
+def load_class(name: str) -> type[GenerativeModel]:
+    """Import the class behind a registered name (never a name found in a file's content)."""
+    from headwater.models.base import GenerativeModel
+
+    entry = find(name)
+    module, _, attribute = entry.target.partition(":")
+    cls = getattr(importlib.import_module(module), attribute)
+    if not (isinstance(cls, type) and issubclass(cls, GenerativeModel)):
+        raise UsageError(f"{entry.target} of {entry.origin!r} is not a GenerativeModel.")
+    return cls
