@@ -86,7 +86,8 @@ class Segment(Config):
         if self.support is Support.BINARY:
             return 2
         if self.support is Support.INTEGER:
-            assert self.low is not None and self.high is not None
+            assert self.low is not None
+            assert self.high is not None
             return int(self.high - self.low) + 1
         return self.classes
 

@@ -37,13 +37,13 @@ _BUILT_IN = tuple(
             "flow-matching",
             "diffusion",
             "diffusions.flow_matching:FlowMatching",
-            "ODE sampler, guidance, ODE likelihood",
+            "ODE samplers, guidance, likelihood",
         ),
         (
             "made",
             "autoregressive",
             "autoregressives.made:MADE",
-            "masked network for vectors and tables; exact likelihood",
+            "masked network for vectors, tables; exact likelihood",
         ),
         (
             "pixel-transformer",
@@ -74,7 +74,7 @@ def _entries() -> dict[str, Entry]:
         origin = point.dist.name if point.dist else "plug-in"
         if point.name in found:
             raise UsageError(
-                f"The plug-in {origin!r} registers {point.name!r}, a model that {found[point.name].origin!r} has already.",
+                f"The plug-in {origin!r} registers {point.name!r}, which {found[point.name].origin!r} has already.",
                 hint=f"Remove one of them: pip uninstall {origin}",
             )
         found[point.name] = Entry(point.name, "plug-in", point.value, f"from {origin}", origin)
