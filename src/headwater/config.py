@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,7 @@ __all__ = ["Config", "apply_assignments", "parse_assignment", "read_toml", "to_t
 
 _MAX_CONFIG_BYTES = 1_000_000
 _MAX_DEPTH = 32
+_ConfigT = TypeVar("_ConfigT", bound="Config")  # not Self: run-time type checkers refuse it on plain methods
 
 
 class Config(BaseModel):
@@ -29,7 +30,7 @@ class Config(BaseModel):
     )
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], *, where: str = "config") -> Self:
+    def parse(cls: type[_ConfigT], values: Mapping[str, Any], *, where: str = "config") -> _ConfigT:
         """Validate ``values``; every problem in one ConfigError, each with the key's full path.
 
         Raises:

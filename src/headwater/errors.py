@@ -20,6 +20,7 @@ __all__ = [
     "MissingExtraError",
     "ResourceError",
     "UnsafeFileError",
+    "UnsupportedEventError",
     "UsageError",
     "did_you_mean",
 ]
@@ -54,6 +55,10 @@ class UsageError(HeadwaterError, ValueError):
 
 class ConfigError(UsageError):
     """A configuration key or value that is not accepted (exit 2)."""
+
+
+class UnsupportedEventError(UsageError):
+    """A model is asked for a kind of data it is not made for; the hint names one that is (exit 2)."""
 
 
 class MissingExtraError(UsageError):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Self
-
 from pydantic import Field, model_validator
 
 from headwater.config import Config
@@ -71,7 +69,7 @@ class Segment(Config):
     name: str = Field("", description="the column it came from, for messages and plots")
 
     @model_validator(mode="after")
-    def _bounds_fit_the_support(self) -> Self:
+    def _bounds_fit_the_support(self) -> Segment:
         if self.support in (Support.INTEGER, Support.INTERVAL) and (
             self.low is None or self.high is None or self.low > self.high
         ):
@@ -105,19 +103,19 @@ class EventSpec(Config):
     segments: tuple[Segment, ...]
 
     @model_validator(mode="after")
-    def _segments_cover_the_shape(self) -> Self:
+    def _segments_cover_the_shape(self) -> EventSpec:
         covered = sum(segment.size for segment in self.segments)
         if covered != math.prod(self.shape):
             raise ValueError(f"segments cover {covered} elements, shape {self.shape} has {math.prod(self.shape)}")
         return self
 
     @classmethod
-    def real(cls, *shape: int) -> Self:
+    def real(cls, *shape: int) -> EventSpec:
         """An event of unbounded reals."""
         return cls(shape=shape, segments=(Segment(size=math.prod(shape)),))
 
     @classmethod
-    def pixels(cls, channels: int, height: int, width: int, *, levels: int = 256) -> Self:
+    def pixels(cls, channels: int, height: int, width: int, *, levels: int = 256) -> EventSpec:
         """A picture of integers 0 .. levels-1."""
         size = channels * height * width
         segment = Segment(support=Support.INTEGER, size=size, low=0, high=levels - 1)
@@ -177,7 +175,7 @@ class ContextSpec(Config):
     classes: tuple[str, ...] = Field((), description="label names, where the context is a one-hot label")
 
     @model_validator(mode="after")
-    def _one_hot_of_the_classes(self) -> Self:
+    def _one_hot_of_the_classes(self) -> ContextSpec:
         if self.classes and len(self.classes) != self.size:
             raise ValueError(f"{len(self.classes)} classes need a context of that size, got {self.size}")
         return self

@@ -25,6 +25,7 @@ _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 _FOLD = 0xD1342543DE82EF95
+_DRAW = "(Tensor keys, int count, bool double) -> Tensor"
 
 
 def _mix(z: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
@@ -36,12 +37,12 @@ def _mix(z: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
 
 # Opaque to torch.compile: Inductor of torch 2.13 miscompiles chains of these int64 operations on CPUs
 # (wrong values, heap corruption); as one operator they stay eager, exact and without a graph break.
-@torch.library.custom_op("headwater::lanes", mutates_args=())
+@torch.library.custom_op("headwater::lanes", mutates_args=(), schema="(Tensor keys, int count) -> Tensor")
 def _lanes(keys: Tensor, count: int) -> Tensor:
     return _mix(keys[:, None] + torch.arange(1, count + 1, device=keys.device) * _GOLDEN)
 
 
-@torch.library.custom_op("headwater::uniform", mutates_args=())
+@torch.library.custom_op("headwater::uniform", mutates_args=(), schema=_DRAW)
 def _uniform(keys: Tensor, count: int, double: bool) -> Tensor:
     if double:
         high = (_lanes(keys, count) >> 12).bitwise_and_((1 << 52) - 1)
@@ -51,12 +52,12 @@ def _uniform(keys: Tensor, count: int, double: bool) -> Tensor:
     return torch.cat(halves, dim=1)[:, :count].add(0.5).mul_(2.0**-23)
 
 
-@torch.library.custom_op("headwater::normal", mutates_args=())
+@torch.library.custom_op("headwater::normal", mutates_args=(), schema=_DRAW)
 def _normal(keys: Tensor, count: int, double: bool) -> Tensor:
     return torch.erfinv(_uniform(keys, count, double).mul_(2).sub_(1)).mul_(math.sqrt(2))
 
 
-@torch.library.custom_op("headwater::fold", mutates_args=())
+@torch.library.custom_op("headwater::fold", mutates_args=(), schema="(Tensor keys, Tensor data) -> Tensor")
 def _fold(keys: Tensor, data: Tensor) -> Tensor:
     return _mix(keys ^ ((data + 1) * _signed(_FOLD)))
 

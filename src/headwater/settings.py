@@ -7,7 +7,7 @@ model's own ``Config`` checks them.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,7 @@ class DataSettings(Config):
     )
 
     @model_validator(mode="after")
-    def _leave_rows_to_train_on(self) -> Self:
+    def _leave_rows_to_train_on(self) -> DataSettings:
         if self.valid + self.test >= 1:
             raise ValueError("valid + test must leave rows to train on (less than 1)")
         return self

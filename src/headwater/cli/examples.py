@@ -1,0 +1,37 @@
+"""Examples of each command as ``--help`` shows them; a test runs every one of them, in this order."""
+
+from __future__ import annotations
+
+__all__ = ["EXAMPLES"]
+
+_EXAMPLES = {
+    "headwater": ("headwater demo --quick", "headwater models"),
+    "demo": ("headwater demo --quick", "headwater demo --quick --out demo-again --seed 1"),
+    "inspect": (
+        "headwater inspect moons.csv",
+        "headwater inspect pictures --sheet sheet.png",
+        "headwater inspect people.csv --schema schema.json",
+        "headwater inspect people.csv --set columns.age.type=real",
+    ),
+    "fit": (
+        "headwater fit moons.csv --out runs/moons-nsf --steps 200",
+        "headwater fit moons.csv -m made --out runs/moons-made --steps 200",
+        "headwater fit pictures -m vae --out runs/pictures-vae --epochs 2",
+        "headwater fit people.csv -m made --minutes 0.1 --set optimizer.lr=3e-4",
+        "headwater fit people.csv --model nsf --dry-run",
+    ),
+    "resume": ("headwater resume runs/moons-nsf --steps 300",),
+    "sample": (
+        "headwater sample runs/moons-nsf -n 1000 --out new.csv",
+        "headwater sample runs/pictures-vae -n 16 --label a --out pictures.png",
+    ),
+    "score": ("headwater score runs/moons-nsf moons.csv --out scores.csv",),
+    "evaluate": ("headwater evaluate runs/moons-nsf", "headwater evaluate runs/moons-made --split valid"),
+    "compare": ("headwater compare runs/moons-nsf runs/moons-made --report report.html",),
+    "models": ("headwater models", "headwater models '*flow*'"),
+    "checks": ("headwater checks",),
+    "cite": ("headwater cite runs/moons-nsf",),
+    "completion": ("headwater completion bash",),
+}
+
+EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(f"  {line}" for line in lines) for name, lines in _EXAMPLES.items()}

@@ -1,0 +1,26 @@
+"""The laws of the contract over every registered model, on every small case it accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headwater.models.registry import load_class, names
+from headwater.testing import LAWS
+from headwater.testing.cases import Case
+from headwater.testing.check import supported_cases
+
+SMALL: dict[str, dict[str, Any]] = {
+    "gan": {"latent": 8, "width": 16, "blocks": 1},
+}
+
+CASES = {
+    str(case): case for entry in names() for case in supported_cases(load_class(entry.name), SMALL.get(entry.name, {}))
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("law", LAWS)
+def test_law(law: str, case: Case) -> None:
+    LAWS[law](case)
