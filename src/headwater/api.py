@@ -12,9 +12,9 @@ from headwater.models.registry import Entry, load_class, names
 from headwater.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
-    from headwater.data.inspect import Inspection
-    from headwater.evaluation.compare import Leaderboard
-    from headwater.evaluation.evaluate import Evaluation
+    from headwater.data.inspection import Inspection
+    from headwater.evaluation.leaderboard import Leaderboard
+    from headwater.evaluation.evaluation import Evaluation
     from headwater.runs.run import Run
     from headwater.settings import RunSettings
 

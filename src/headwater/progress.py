@@ -7,11 +7,12 @@ and never print.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["Phase", "Progress", "SilentProgress"]
 
 
+@runtime_checkable
 class Phase(Protocol):
     """A piece of work under way."""
 
@@ -22,6 +23,7 @@ class Phase(Protocol):
         """The total is now known, or known better."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Whoever wants to know how far the work is."""
 

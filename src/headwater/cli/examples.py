@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["EXAMPLES"]
+__all__ = ["COMMANDS", "EXAMPLES"]
 
-_EXAMPLES = {
+COMMANDS = {
     "headwater": ("headwater demo --quick", "headwater models"),
     "demo": ("headwater demo --quick", "headwater demo --quick --out demo-again --seed 1"),
     "inspect": (
@@ -34,4 +34,4 @@ _EXAMPLES = {
     "completion": ("headwater completion bash",),
 }
 
-EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(f"  {line}" for line in lines) for name, lines in _EXAMPLES.items()}
+EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(f"  {line}" for line in lines) for name, lines in COMMANDS.items()}

@@ -37,7 +37,7 @@ def fit(
     """
     from headwater.api import gather_settings
     from headwater.errors import UsageError
-    from headwater.pipeline import prepare, rehearse, train
+    from headwater.pipeline import is_main_process, prepare, rehearse, train
 
     settings = gather_settings(
         model,
@@ -62,7 +62,7 @@ def fit(
         say(str(rehearse(prepared)))
         return
     run = train(prepared, out=out, exist_ok=exist_ok)
-    if run.is_main_process:
+    if is_main_process():
         say(f"run: {run.path}")
         say(f"next: headwater sample {run.path} -n 100 --out samples   |   headwater evaluate {run.path}")
 

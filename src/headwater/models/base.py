@@ -102,6 +102,8 @@ class GenerativeModel(nn.Module, ABC):
             the user's own settings go on top.
         monitor: name of the loss term to watch on held-out data (lower is better), or
             None where the loss says nothing about quality (GANs).
+        compilable: whether ``torch.compile`` may be used on the loss; not where gradients are
+            taken twice (gradient penalties).
     """
 
     Config: ClassVar[type[ModelConfig]]
@@ -111,6 +113,7 @@ class GenerativeModel(nn.Module, ABC):
     papers: ClassVar[tuple[Paper, ...]] = ()
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     monitor: ClassVar[str | None] = None
+    compilable: ClassVar[bool] = True
 
     config: ModelConfig
     event: EventSpec

@@ -1,1 +1,1 @@
-"""."""
+"""Normalizing flows: exact likelihoods by invertible maps."""

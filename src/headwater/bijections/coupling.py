@@ -1,0 +1,95 @@
+"""Coupling: one part of the vector stays and decides how the other part moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from headwater.bijections.bijection import Bijection
+from headwater.bijections.univariate import Univariate
+from headwater.networks.mlp import ResidualMLP
+
+__all__ = ["Coupling"]
+
+_START = 0.1
+
+
+class Coupling(Bijection):
+    """``z_A = x_A`` and ``z_B = g(x_B; θ(x_A, c))``, element by element.
+
+    Inverse: ``x_A = z_A``, ``x_B = g^-1(z_B; θ(z_A, c))``. Log-determinants: the sums
+    over ``B`` of the log-derivatives. One pass of the network ``θ`` in both directions,
+    which predicts the parameters of the moved part only.
+
+    NICE: Non-linear Independent Components Estimation (Dinh, Krueger & Bengio, 2014),
+    https://arxiv.org/abs/1410.8516; splines as ``g``: Neural Spline Flows (Durkan et al., 2019).
+
+    Args:
+        univariate: ``g``.
+        features: Length of the vector, at least two.
+        moved: ``B``; at least one element must stay.
+        context: Length of the context vector; 0 for none.
+        width: Hidden width of ``θ``.
+        blocks: Residual blocks of ``θ``.
+        activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
+    """
+
+    kept: Int64[Tensor, " kept"]
+    moved: Int64[Tensor, " moved"]
+    restore: Int64[Tensor, " features"]
+
+    def __init__(
+        self,
+        univariate: Univariate,
+        features: int,
+        moved: Sequence[int],
+        *,
+        context: int = 0,
+        width: int = 128,
+        blocks: int = 2,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        kept = sorted(set(range(features)) - set(moved))
+        assert kept, "a coupling must keep an element"
+        assert moved, "a coupling must move an element"
+        self.univariate = univariate
+        self.context = context
+        self.register_buffer("kept", torch.tensor(kept), persistent=False)
+        self.register_buffer("moved", torch.tensor(list(moved)), persistent=False)
+        self.register_buffer("restore", torch.argsort(torch.tensor([*kept, *moved])), persistent=False)
+        self.conditioner = ResidualMLP(
+            len(kept),
+            len(moved) * univariate.size,
+            width=width,
+            blocks=blocks,
+            condition=context,
+            activation=activation,
+        )
+        with torch.no_grad():
+            self.conditioner.exit.weight.mul_(_START)
+            self.conditioner.exit.bias.zero_()
+
+    def forward(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        stay = x.index_select(1, self.kept)
+        move, ladj = self.univariate(x.index_select(1, self.moved), self._theta(stay, context))
+        return torch.cat([stay, move], dim=1).index_select(1, self.restore), ladj.sum(dim=1)
+
+    def inverse(
+        self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        stay = z.index_select(1, self.kept)
+        move, ladj = self.univariate.inverse(z.index_select(1, self.moved), self._theta(stay, context))
+        return torch.cat([stay, move], dim=1).index_select(1, self.restore), ladj.sum(dim=1)
+
+    def _theta(self, stay: Tensor, context: Tensor | None) -> Tensor:
+        out: Tensor = self.conditioner(stay, context if self.context else None)
+        return out.view(stay.shape[0], -1, self.univariate.size)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.kept)} kept, {len(self.moved)} moved"

@@ -1,0 +1,35 @@
+"""Families of increasing maps of the line, chosen per element by a few numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["Univariate"]
+
+
+class Univariate(nn.Module, ABC):
+    """An increasing bijection of the real line with ``size`` parameters, applied element by element.
+
+    It holds no parameters itself: a coupling, an autoregressive network or free
+    parameters provide them. All-zero parameters are the identity.
+
+    Attributes:
+        size: Parameters per element, any real numbers.
+    """
+
+    size: int
+
+    @abstractmethod
+    def forward(
+        self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """``(f(x), log f'(x))`` of each element."""
+
+    @abstractmethod
+    def inverse(
+        self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """``(f^-1(y), log (f^-1)'(y))`` of each element."""

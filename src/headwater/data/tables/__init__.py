@@ -1,0 +1,1 @@
+"""Tables: CSV, Parquet and data frames, surveyed in one pass and stored as a float64 matrix in a second one."""

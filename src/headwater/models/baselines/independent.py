@@ -1,0 +1,198 @@
+"""Every element on its own: the floor that a model must beat."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+
+from headwater.errors import UsageError
+from headwater.events import ContextSpec, Encoding, EventSpec, Support
+from headwater.models.base import Batch, ClosedForm, Density, GenerativeModel, Losses, ModelConfig, Paper, Player
+from headwater.models.baselines.classes import (
+    class_frequencies,
+    class_log_weights,
+    draw_class,
+    mix_classes,
+    number_of_classes,
+)
+from headwater.models.baselines.counts import CountTables
+from headwater.models.baselines.held_out import Rows, choice_rows, shuffled
+from headwater.models.baselines.mixture1d import Mixtures, expectation_maximization, log_density, quantile_start
+from headwater.rng import Rng
+from headwater.scores import Score
+
+__all__ = ["Independent", "IndependentConfig"]
+
+_CHUNK = 20_000_000
+_CLASS_STRENGTH = 10.0
+
+
+class IndependentConfig(ModelConfig):
+    """Settings of :class:`Independent`."""
+
+    components: int = Field(
+        16, ge=1, le=256, description="most Gaussians of a real element; fewer where that is better"
+    )
+    cells: int = Field(512, ge=16, le=65536, description="most cells of an integer element's table")
+    max_rows: int = Field(50_000, ge=1, description="most rows to fit the real elements to")
+
+
+class RealElements(nn.Module):
+    """Gaussian mixtures of the elements of one real segment, one set per class."""
+
+    log_weight: Float[Tensor, "classes elements components"]
+    mean: Float[Tensor, "classes elements components"]
+    scale: Float[Tensor, "classes elements components"]
+
+    def __init__(self, elements: int, classes: int, components: int) -> None:
+        super().__init__()
+        shape = (classes, elements, components)
+        self.register_buffer("log_weight", torch.full(shape, -math.log(components)))
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    def fit(self, rows: Rows) -> None:
+        """The number of Gaussians of each element is the one best on the held-out rows."""
+        step = max(1, _CHUNK // (len(rows.all) * self.mean.shape[2]))
+        for start in range(0, self.mean.shape[1], step):
+            part = slice(start, start + step)
+            self._fit(rows.columns(part), part)
+
+    def _fit(self, rows: Rows, part: slice) -> None:
+        most, x, trial = self.mean.shape[2], rows.all.double(), rows.trial.double()
+        sizes = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k < most] + [most]
+        trials = [expectation_maximization(trial, quantile_start(trial, k)) for k in sizes]
+        best = torch.stack([log_density(rows.judge.double(), m).mean(dim=0) for m in trials]).argmax(dim=0)
+        whole = trials if rows.all is rows.trial else [expectation_maximization(x, quantile_start(x, k)) for k in sizes]
+        shared = self._padded(best, whole)
+        for c, own in enumerate(rows.classes):
+            fitted = shared
+            if len(rows.classes) > 1 and len(own):
+                fitted = expectation_maximization(own.double(), shared, steps=20, strength=_CLASS_STRENGTH)
+            for buffer, value in zip((self.log_weight, self.mean, self.scale), fitted, strict=True):
+                buffer[c, part] = value.to(buffer.dtype)
+
+    def _padded(self, best: Int64[Tensor, " elements"], options: list[Mixtures]) -> Mixtures:
+        """For each element the chosen mixture, filled up with components of weight nought."""
+        fill = (-1e4, 0.0, 1.0)
+        fields = []
+        for i in range(3):
+            stack = [nn.functional.pad(m[i], (0, self.mean.shape[2] - m[i].shape[1]), value=fill[i]) for m in options]
+            fields.append(torch.stack(stack)[best, torch.arange(len(best))])
+        return Mixtures(*fields)
+
+    def log_prob(self, x: Float[Tensor, "batch elements"]) -> Float[Tensor, "batch classes"]:
+        """``sum_d log p_cd(x_d)`` for every class."""
+        mixtures = zip(self.log_weight, self.mean, self.scale, strict=True)
+        return torch.stack([log_density(x, Mixtures(*fields)).sum(dim=1) for fields in mixtures], dim=1)
+
+    def sample(self, label: Int64[Tensor, " n"], rng: Rng) -> Float[Tensor, "n elements"]:
+        """Elements of each row's class."""
+        chosen = rng.categorical("component", self.log_weight[label])[..., None]
+        mean, scale = (buffer[label].gather(2, chosen)[..., 0] for buffer in (self.mean, self.scale))
+        return mean + scale * rng.normal("element", mean.shape[1], dtype=mean.dtype)
+
+
+class Independent(GenerativeModel, Density, ClosedForm):
+    """``p(x | c) = prod_d p_d(x_d | c)``: counts for discrete elements, Gaussian mixtures for real ones.
+
+    With labels each class has tables of its own, shrunk towards those of all rows.
+    Without a label the density is the mixture of the classes by their frequency.
+
+    Raises:
+        UsageError: an element of a support other than real, integer, binary or
+            categorical, or a context that is not a label.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = IndependentConfig
+    encoding: ClassVar[Encoding] = Encoding.NATIVE
+    monitor: ClassVar[str | None] = "nll"
+    papers: ClassVar[tuple[Paper, ...]] = (
+        Paper(
+            "Dempster1977",
+            "Maximum Likelihood from Incomplete Data via the EM Algorithm",
+            "Dempster, Laird & Rubin",
+            1977,
+            "https://doi.org/10.1111/j.2517-6161.1977.tb01600.x",
+        ),
+    )
+
+    log_frequency: Float[Tensor, " classes"]
+
+    def __init__(self, config: IndependentConfig, event: EventSpec, context: ContextSpec) -> None:
+        super().__init__()
+        self.config, self.event, self.context = config, event, context
+        self.max_rows = config.max_rows
+        classes = number_of_classes(context, "independent")
+        self.register_buffer("log_frequency", torch.full((classes,), -math.log(classes)))
+        self.parts = nn.ModuleList()
+        for segment in event.segments:
+            if segment.support.discrete:
+                self.parts.append(CountTables(segment, classes, config.cells))
+            elif segment.support is Support.REAL:
+                self.parts.append(RealElements(segment.size, classes, config.components))
+            else:
+                raise UsageError(
+                    f"'independent' has no distribution for elements of support {segment.support.value!r}.",
+                    hint="Elements are real, integer, binary or categorical in the native encoding.",
+                )
+
+    def players(self) -> tuple[Player, ...]:
+        return ()
+
+    @torch.no_grad()
+    def fit(
+        self,
+        x: Float[Tensor, "rows *event"],
+        context: Float[Tensor, "rows context"] | None,
+        rng: Rng,
+        held_out: Float[Tensor, "held *event"] | None = None,
+    ) -> None:
+        x, context = x.flatten(1).cpu(), None if self.context.size == 0 or context is None else context.cpu()
+        held_out = None if held_out is None else held_out.flatten(1).cpu()
+        if context is not None:
+            self.log_frequency.copy_(class_frequencies(context))
+        rows = choice_rows(x, context, rng, held_out)
+        few = shuffled(len(x), rng)[: self.max_rows]
+        fewer = choice_rows(x[few], None if context is None else context[few], rng, held_out)
+        for part, (place, _) in zip(self.parts, self.event.slices(), strict=True):
+            assert isinstance(part, CountTables | RealElements)
+            part.fit((rows if isinstance(part, CountTables) else fewer).columns(place))
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "batch *event"],
+        *,
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
+        **budget: Any,
+    ) -> Score:
+        self.Scoring.parse(budget, where="independent")
+        flat = x.flatten(1)
+        log_density = torch.zeros_like(flat[:, :1])
+        for part, (place, _) in zip(self.parts, self.event.slices(), strict=True):
+            assert isinstance(part, CountTables | RealElements)
+            log_density = log_density + part.log_prob(flat[:, place])
+        weights = class_log_weights(context if self.context.size else None, self.log_frequency, x.shape[0])
+        return Score(mix_classes(weights, log_density), "exact")
+
+    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
+        nll = -self.log_prob(batch.x, context=batch.context).value.mean()
+        return Losses(nll, {"nll": nll.detach()})
+
+    def sample(
+        self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
+    ) -> Float[Tensor, "n *event"]:
+        self.Sampling.parse(options, where="independent")
+        weights = class_log_weights(context if self.context.size else None, self.log_frequency, n)
+        label = draw_class(weights, rng)
+        columns = []
+        for i, part in enumerate(self.parts):
+            assert isinstance(part, CountTables | RealElements)
+            columns.append(part.sample(label, rng.fold(i)))
+        return torch.cat(columns, dim=1).reshape(n, *self.event.shape)

@@ -1,0 +1,53 @@
+"""A density as the image of a simple one under a bijection."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from headwater.bijections.bijection import Bijection
+from headwater.distributions.base import Base
+from headwater.rng import Rng
+
+__all__ = ["Flow"]
+
+
+class Flow(nn.Module):
+    """``log p(x | c) = log p_base(f(x; c)) + log|det df/dx|`` on vectors.
+
+    Normalizing Flows for Probabilistic Modeling and Inference (Papamakarios, Nalisnick,
+    Rezende, Mohamed & Lakshminarayanan, 2021), https://arxiv.org/abs/1912.02762.
+
+    Args:
+        bijection: ``f``, from data to noise.
+        base: Density of the noise.
+    """
+
+    def __init__(self, bijection: Bijection, base: Base) -> None:
+        super().__init__()
+        self.bijection = bijection
+        self.base = base
+
+    def log_prob(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """``log p(x | context)`` in nats."""
+        z, ladj = self.bijection(x, context)
+        return self.base.log_prob(z, context) + ladj
+
+    def sample_and_log_prob(
+        self,
+        rng: Rng,
+        context: Float[Tensor, "batch context"] | None = None,
+        *,
+        temperature: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        """An event per row of ``rng`` and its log-density, in one pass; differentiable in the parameters.
+
+        The log-density is the one at temperature one.
+        """
+        z = self.base.sample(rng, context, temperature=temperature, dtype=dtype)
+        x, ladj = self.bijection.inverse(z, context)
+        return x, self.base.log_prob(z, context) - ladj

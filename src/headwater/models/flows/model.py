@@ -1,0 +1,146 @@
+"""What all flow models share: everything but the bijection."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from headwater.bijections.bijection import Bijection, initialize
+from headwater.distributions.normal import StandardNormal
+from headwater.errors import UnsupportedEventError
+from headwater.events import ContextSpec, Encoding, EventSpec
+from headwater.models.base import (
+    Batch,
+    DataInitialized,
+    Density,
+    GenerativeModel,
+    Invertible,
+    Latent,
+    Losses,
+    ModelConfig,
+    Options,
+    Player,
+)
+from headwater.models.flows.flow import Flow
+from headwater.networks.mlp import ResidualMLP
+from headwater.rng import Rng
+from headwater.scores import Score
+
+__all__ = ["FlowConfig", "FlowModel", "FlowSampling"]
+
+
+class FlowConfig(ModelConfig):
+    """What every flow is asked."""
+
+    embedding: int = Field(0, ge=0, le=4096, description="length of a learned embedding of the context; 0: as it is")
+
+
+class FlowSampling(Options):
+    """How to draw from a flow."""
+
+    temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
+
+
+class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+    """A flow on the flattened event with a standard normal base; leaves say which bijection.
+
+    The likelihood is exact and the loss is the mean of ``-log p(x | c)`` in nats.
+    Codes and noise are the same thing.
+
+    Args:
+        config: The leaf's configuration.
+        event: Shape of the events, all of whose elements must be real.
+        context: What the model is given.
+
+    Raises:
+        UnsupportedEventError: an element of the event is not an unbounded real.
+    """
+
+    Sampling = FlowSampling
+    encoding: ClassVar[Encoding] = Encoding.REAL
+    monitor: ClassVar[str | None] = "nll"
+
+    def __init__(self, config: FlowConfig, event: EventSpec, context: ContextSpec) -> None:
+        super().__init__()
+        if not event.is_real:
+            raise UnsupportedEventError(
+                f"A flow needs events of unbounded reals, got {event}.",
+                hint="Encode the data with Codec.fit(dataset, Encoding.REAL).",
+            )
+        self.config, self.event, self.context = config, event, context
+        size = context.size
+        self.embedding = None
+        if size and config.embedding:
+            self.embedding = ResidualMLP(size, config.embedding, width=max(64, config.embedding), blocks=1)
+            size = config.embedding
+        self.flow = Flow(self.bijection(event.size, size), StandardNormal(event.size))
+
+    @abstractmethod
+    def bijection(self, features: int, context: int) -> Bijection:
+        """The bijection of vectors of this many features, given a context vector of this length (0: none)."""
+
+    def players(self) -> tuple[Player, ...]:
+        return (Player("model", tuple(self.parameters())),)
+
+    def initialize(self, batch: Batch, rng: Rng) -> None:
+        initialize(self.flow.bijection, batch.x.flatten(1), self._context(batch.context, batch.x))
+
+    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
+        nll = -self.flow.log_prob(batch.x.flatten(1), self._context(batch.context, batch.x)).mean()
+        return Losses(nll, {"nll": nll})
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "batch *event"],
+        *,
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
+        **budget: Any,
+    ) -> Score:
+        self.Scoring.parse(budget, where="scoring")
+        return Score(self.flow.log_prob(x.flatten(1), self._context(context, x)), "exact")
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
+    ) -> Float[Tensor, "n *event"]:
+        chosen = FlowSampling.parse(options, where="sampling")
+        like = next(self.parameters())
+        z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
+        return self.from_noise(z, context=context)
+
+    def to_noise(
+        self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
+    ) -> Float[Tensor, "batch noise"]:
+        z: Tensor = self.flow.bijection(x.flatten(1), self._context(context, x))[0]
+        return z
+
+    def from_noise(
+        self, z: Float[Tensor, "batch noise"], *, context: Float[Tensor, "batch context"] | None = None
+    ) -> Float[Tensor, "batch *event"]:
+        x, _ = self.flow.bijection.inverse(z, self._context(context, z))
+        return x.reshape(-1, *self.event.shape)
+
+    def encode(
+        self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
+    ) -> Float[Tensor, "batch latent"]:
+        return self.to_noise(x, context=context)
+
+    def decode(
+        self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
+    ) -> Float[Tensor, "batch *event"]:
+        return self.from_noise(z, context=context)
+
+    def _context(self, context: Tensor | None, like: Tensor) -> Tensor | None:
+        """The context as the bijection takes it; what is not given is absent, that is zeros."""
+        if not self.context.size:
+            return None
+        if context is None:
+            context = like.new_zeros(like.shape[0], self.context.size)
+        context = context.to(like.dtype)
+        return context if self.embedding is None else self.embedding(context)

@@ -1,0 +1,59 @@
+"""Embedding of a time in [0, 1], with or without a context vector."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["TimeEmbedding", "fourier"]
+
+
+def fourier(t: Float[Tensor, " batch"], frequencies: Float[Tensor, " count"]) -> Float[Tensor, "batch twice_the_count"]:
+    """``[cos(w t), sin(w t)]`` for every angular frequency w: a smooth code of t in which near times differ.
+
+    Reference: Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains (Tancik et al.,
+    2020), https://arxiv.org/abs/2006.10739.
+    """
+    angle = t[:, None] * frequencies
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """``W2 silu(W1 [fourier(t), t] + V c)``: what every block of a network is modulated by.
+
+    The angular frequencies are geometric from pi/2, a quarter of a turn over [0, 1], to ``highest``. The context
+    enters without a bias, so that a context of zeros ("absent") is the unconditional network.
+
+    Args:
+        features: Length of the embedding.
+        context: Length of the context vector; 0 for none.
+        count: Number of frequencies.
+        highest: The highest angular frequency; what happens within 1/highest of an end of the path is not told apart.
+
+    >>> TimeEmbedding(16)(torch.zeros(5), None).shape
+    torch.Size([5, 16])
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, features: int, context: int = 0, *, count: int = 16, highest: float = 128.0) -> None:
+        super().__init__()
+        exponents = torch.linspace(0, 1, count)
+        self.register_buffer(
+            "frequencies", math.pi / 2 * (highest * 2 / math.pi) ** exponents, persistent=False
+        )  # a constant of the code, not a weight
+        self.entry = nn.Linear(2 * count + 1, features)
+        self.context = nn.Linear(context, features, bias=False) if context else None
+        self.exit = nn.Linear(features, features)
+
+    def forward(
+        self, t: Float[Tensor, " batch"], context: Float[Tensor, "batch context"] | None
+    ) -> Float[Tensor, "batch features"]:
+        h = self.entry(torch.cat([fourier(t, self.frequencies), t[:, None]], dim=-1))
+        if self.context is not None and context is not None:
+            h = h + self.context(context)
+        out: Tensor = self.exit(nn.functional.silu(h))
+        return out
