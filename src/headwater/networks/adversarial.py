@@ -22,6 +22,7 @@ __all__ = ["Discriminator", "Generator"]
 
 _SLOPE = 0.2
 _SMALLEST = 4
+_FEW_PIXELS = 256  # up to 16 x 16 grey pixels, dense layers learn as well and several times faster
 
 
 class _Residual(nn.Module):
@@ -111,14 +112,18 @@ class _PictureFeatures(nn.Module):
         return self.exit(h.flatten(1))
 
 
+def _convolves(event: EventSpec) -> bool:
+    return event.is_image and event.size > _FEW_PIXELS
+
+
 class Generator(nn.Module):
     """Noise (and context) to an event.
 
     Args:
-        event: What to generate; pictures by convolutions, all else by a residual MLP.
+        event: What to generate; pictures by convolutions, all else and tiny ones by a residual MLP.
         latent: Length of the noise.
         context: Length of the context vector, 0 for none.
-        width: Hidden width, or channels at the coarsest scale.
+        width: Channels at the coarsest scale; a residual MLP is twice as wide.
         blocks: Residual blocks, per scale for pictures.
     """
 
@@ -127,8 +132,8 @@ class Generator(nn.Module):
         self.shape = event.shape
         self.net = (
             _PictureGenerator(event.shape, latent + context, width, blocks)
-            if event.is_image
-            else ResidualMLP(latent + context, event.size, width=width, blocks=blocks)
+            if _convolves(event)
+            else ResidualMLP(latent + context, event.size, width=2 * width, blocks=2 * blocks)
         )
 
     def forward(
@@ -146,11 +151,11 @@ class Discriminator(nn.Module):
 
     def __init__(self, event: EventSpec, *, context: int, width: int, blocks: int, features: int = 128) -> None:
         super().__init__()
-        self.is_image = event.is_image
+        self.convolves = _convolves(event)
         self.net = (
             _PictureFeatures(event.shape, features, width, blocks)
-            if event.is_image
-            else ResidualMLP(event.size, features, width=width, blocks=blocks)
+            if self.convolves
+            else ResidualMLP(event.size, features, width=2 * width, blocks=2 * blocks)
         )
         self.weight = nn.Linear(features, 1, bias=False)
         self.projection = nn.Linear(context, features, bias=False) if context else None
@@ -158,7 +163,7 @@ class Discriminator(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None
     ) -> Float[Tensor, " batch"]:
-        phi = nn.functional.leaky_relu(self.net(x if self.is_image else x.flatten(1)), _SLOPE)
+        phi = nn.functional.leaky_relu(self.net(x if self.convolves else x.flatten(1)), _SLOPE)
         score = self.weight(phi).squeeze(1)
         if self.projection is not None:
             assert context is not None

@@ -23,8 +23,8 @@ class GANConfig(ModelConfig):
     """Architecture and objective of :class:`GAN`."""
 
     latent: int = Field(64, ge=1, le=4096, description="length of the noise")
-    width: int = Field(256, ge=4, le=8192, description="hidden width; channels at the coarsest scale of pictures")
-    blocks: int = Field(2, ge=1, le=64, description="residual blocks, per scale for pictures")
+    width: int = Field(128, ge=4, le=8192, description="channels at the coarsest scale; dense layers are twice as wide")
+    blocks: int = Field(1, ge=1, le=64, description="residual blocks per scale; dense networks have twice as many")
     gamma: float = Field(1.0, ge=0, le=1e4, description="weight of R1 and R2 at the start; falls to a tenth by cosine")
     augment: float = Field(0.8, ge=0, le=1, description="greatest probability of augmenting pictures; 0: never")
     augment_target: float = Field(0.6, ge=0, le=1, description="overfitting above which augmentation is raised")
@@ -79,7 +79,7 @@ class GAN(GenerativeModel):
         ),
     )
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "optimizer": {"lr": 2e-4, "schedule": "cosine", "warmup": 50, "clip": None},
+        "optimizer": {"lr": 4e-4, "schedule": "cosine", "warmup": 50, "clip": None},
         "training": {"batch_size": 128, "ema": 0.998, "label_dropout": 0.0, "patience": None},
     }
 
