@@ -22,11 +22,11 @@ SMALL = {"width": 16, "blocks": 1, "channels": 8, "embedding": 8, "features": 1}
 LABELS = ContextSpec(size=3, classes=("a", "b", "c"))
 
 
-def build(event: EventSpec, context: ContextSpec = LABELS, **settings: Any) -> FlowMatching:
+def build(event: EventSpec, context: ContextSpec = LABELS, *, stir: float = 0.1, **settings: Any) -> FlowMatching:
     model = FlowMatching(FlowMatchingConfig.parse(SMALL | settings), event, context).double()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
+            parameter.add_(stir * torch.randn_like(parameter))
     return model
 
 
@@ -70,40 +70,42 @@ def test_noise_comes_back_as_the_same_event(event: EventSpec) -> None:
     assert (model.from_noise(z, context=context) - x).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("options", [{"solver": "adaptive"}, {"solver": "rk4", "steps": 8}, {"guidance": 2.0}])
+@pytest.mark.parametrize(
+    "options", [{"solver": "adaptive"}, {"solver": "rk4", "steps": 4}, {"guidance": 2.0, "steps": 4}]
+)
 def test_chunks_change_nothing(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    model, context, rng = build(EventSpec.real(3)), labels(7), Rng.of(4, 7)
-    whole = model.sample(7, context=context, rng=rng, **options)
-    score = model.log_prob(whole, context=context)
+    model, context, rng = build(EventSpec.real(3)), labels(5), Rng.of(4, 5)
+    whole = model.sample(5, context=context, rng=rng, **options)
+    score = model.log_prob(whole, context=context, rtol=1e-3)
     for limit in ("_FLOATS", "_TRACED"):
         monkeypatch.setattr(flow_matching, limit, 2 * SMALL["width"])
-    assert torch.allclose(model.sample(7, context=context, rng=rng, **options), whole, atol=1e-9)
-    assert torch.allclose(model.log_prob(whole, context=context).value, score.value, atol=1e-9)
+    assert torch.allclose(model.sample(5, context=context, rng=rng, **options), whole, atol=1e-9)
+    assert torch.allclose(model.log_prob(whole, context=context, rtol=1e-3).value, score.value, atol=1e-9)
 
 
 def test_large_events_are_scored_by_probes_with_an_error_that_covers_the_exact_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = build(EventSpec.real(8), ContextSpec())
-    x = torch.randn(12, 8, dtype=torch.float64)
+    model = build(EventSpec.real(8), ContextSpec(), stir=0.2)
+    x = torch.randn(6, 8, dtype=torch.float64)
     exact = model.log_prob(x)
     assert exact.stderr is None
     assert exact.protocol["trace"] == "exact"
     monkeypatch.setattr(flow_matching, "_EXACT_TRACE", 4)
     with pytest.raises(UsageError, match="needs rng="):
         model.log_prob(x)
-    score = model.log_prob(x, rng=Rng.of(0, 12), draws=128)
+    score = model.log_prob(x, rng=Rng.of(0, 6), draws=16, rtol=1e-3)
     assert score.kind == "estimate"
     assert score.stderr is not None
-    assert score.protocol["draws"] == 128
-    assert ((score.value - exact.value).abs() < 4.5 * score.stderr).all()
-    again = model.log_prob(x[3:5], rng=Rng.of(0, 12).rows(slice(3, 5)), draws=128)
+    assert score.protocol["draws"] == 16
+    assert ((score.value - exact.value).abs() < 6 * score.stderr).all()
+    again = model.log_prob(x[3:5], rng=Rng.of(0, 6).rows(slice(3, 5)), draws=16, rtol=1e-3)
     assert torch.allclose(again.value, score.value[3:5], atol=1e-6)
 
 
 def test_the_stated_error_of_the_solver_follows_its_steps() -> None:
-    model, x = build(EventSpec.real(3)), torch.randn(30, 3, dtype=torch.float64)
-    truth = model.log_prob(x, rtol=1e-9, atol=1e-9).value
+    model, x = build(EventSpec.real(3)), torch.randn(4, 3, dtype=torch.float64)
+    truth = model.log_prob(x, rtol=1e-7, atol=1e-7).value
     stated, real = [], []
     for steps in (8, 64):
         score = model.log_prob(x, solver="heun", steps=steps)
@@ -118,7 +120,7 @@ def test_the_stated_error_of_the_solver_follows_its_steps() -> None:
 def test_loss_is_the_weighted_error_of_the_velocity() -> None:
     model, x = build(EventSpec.real(3), ContextSpec()), torch.randn(9, 3, dtype=torch.float64)
     rng = Rng.of(2, 9)
-    t, x0 = rng.uniform("time", dtype=x.dtype), rng.normal("noise", 3, dtype=x.dtype)
+    t, x0 = 1 - rng.uniform("time", dtype=x.dtype) ** 2, rng.normal("noise", 3, dtype=x.dtype)
     v = model.velocity(t, (1 - t)[:, None] * x0 + t[:, None] * x, None)
     weight = ((1 - t) ** 2 + t**2)[:, None]
     expected = (weight * (v - (x - x0)) ** 2).mean()
@@ -180,18 +182,18 @@ def _train(model: FlowMatching, x: Tensor, context: Tensor | None, steps: int) -
 
 def test_learns_a_density_per_label() -> None:
     """Two labels, a Gaussian each, far narrower than their mixture: KL under 0.05 nats."""
-    rng = Rng.of(1, 1024)
-    index = torch.arange(1024) % 2
+    rng = Rng.of(1, 512)
+    index = torch.arange(512) % 2
     centre, width = torch.tensor([[-1.0], [1.0]])[index], torch.tensor([[0.2], [0.5]])[index]
     x = centre + width * rng.normal("data", 1)
     context = torch.eye(2)[index]
     model = FlowMatching(FlowMatchingConfig.parse(SMALL | {"width": 32}), EventSpec.real(1), ContextSpec(size=2))
-    _train(model, x, context, 500)
+    _train(model, x, context, 300)
     test = centre + width * rng.normal("test", 1)
     truth = torch.distributions.Normal(centre, width).log_prob(test)[:, 0]
     gap = (truth - model.log_prob(test, context=context, rtol=1e-3, atol=1e-3).value).mean().item()
     assert -0.02 < gap < 0.05
-    samples = model.sample(1024, context=context, rng=Rng.of(9, 1024))
+    samples = model.sample(512, context=context, rng=Rng.of(9, 512))
     for label, (mean, spread) in enumerate(((-1.0, 0.2), (1.0, 0.5))):
         chosen = samples[index == label]
         assert chosen.mean().item() == pytest.approx(mean, abs=0.08)

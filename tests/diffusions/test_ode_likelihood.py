@@ -34,19 +34,19 @@ def gaussian_velocity(t: Tensor, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("solver", ["heun", "rk4", "adaptive"])
 def test_a_gaussian_has_its_own_density(solver: str) -> None:
-    x = MEAN + 1.5 * torch.randn(20, 3, dtype=torch.float64) @ FACTOR.T
+    x = MEAN + 1.5 * torch.randn(8, 3, dtype=torch.float64) @ FACTOR.T
     truth = torch.distributions.MultivariateNormal(MEAN, COVARIANCE).log_prob(x)
-    options = SolverOptions.parse({"solver": solver, "steps": 128})
+    options = SolverOptions.parse({"solver": solver, "steps": 300 if solver == "heun" else 40})
     assert (log_likelihood(gaussian_velocity, x, options)[:, 0] - truth).abs().max() < 1e-3
 
 
 def test_probes_average_to_the_density_within_their_standard_error() -> None:
     x = MEAN + torch.randn(10, 3, dtype=torch.float64) @ FACTOR.T
     truth = torch.distributions.MultivariateNormal(MEAN, COVARIANCE).log_prob(x)
-    probes = rademacher(Rng.of(3, 10), 400, x)
+    probes = rademacher(Rng.of(3, 10), 100, x)
     columns = log_likelihood(gaussian_velocity, x, SolverOptions(solver="rk4", steps=24), probes)
-    assert columns.shape == (10, 400)
-    error = columns.std(1) / math.sqrt(400)
+    assert columns.shape == (10, 100)
+    error = columns.std(1) / math.sqrt(100)
     assert error.min() > 0
     assert ((columns.mean(1) - truth).abs() < 4 * error + 1e-3).all()
 
@@ -77,8 +77,8 @@ def test_all_signs_together_give_the_exact_trace_and_few_are_unbiased(shape: tup
     t = torch.rand(3, dtype=torch.float64)
     field = lambda point: net(t, point, None)  # noqa: E731
     _, exact = exact_divergence(field, x)
-    _, some = probed_divergence(field, x, rademacher(Rng.of(0, 3), 2000, x))
-    error = some.std(1) / math.sqrt(2000)
+    _, some = probed_divergence(field, x, rademacher(Rng.of(0, 3), 500, x))
+    error = some.std(1) / math.sqrt(500)
     assert ((some.mean(1) - exact[:, 0]).abs() < 4 * error).all()
     if shape == (5,):  # the average over all 2^5 signs is the trace, without any error
         signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 5)
@@ -96,8 +96,8 @@ def test_probes_are_signs_of_their_row_alone() -> None:
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_density_integrates_to_one(size: int) -> None:
-    net = small_field((size,), stir=0.5)
-    axis = torch.linspace(-7, 7, 1401 if size == 1 else 71, dtype=torch.float64)
+    net = small_field((size,), stir=0.15)
+    axis = torch.linspace(-6, 6, 401 if size == 1 else 81, dtype=torch.float64)
     x = axis[:, None] if size == 1 else torch.cartesian_prod(axis, axis)
 
     def velocity(t: Tensor, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from headwater.events import ContextSpec, EventSpec
 from headwater.models.base import Batch
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.nsf import NSF
+from headwater.networks.masked import MaskedLinear
 from headwater.rng import Rng
 
 SMALL: dict[str, Any] = {"transforms": 2, "width": 16, "blocks": 1, "bins": 5}
@@ -31,7 +32,10 @@ def build(features: int, context: int = 0, *, spread: float = 0.2, **settings: A
     model.initialize(Batch(2 * x + 1, c), rng)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(spread * torch.randn_like(parameter) * (parameter != 0))
+            parameter.add_(spread * torch.randn_like(parameter))
+        for module in model.modules():
+            if isinstance(module, MaskedLinear):
+                module.weight.mul_(module.mask)
     return model
 
 
@@ -48,10 +52,10 @@ def test_a_one_dimensional_flow_integrates_to_one(context: int) -> None:
 @pytest.mark.parametrize("kind", ["coupling", "autoregressive"])
 def test_a_two_dimensional_flow_integrates_to_one(kind: str) -> None:
     model = build(2, kind=kind)
-    axis = torch.arange(-16, 18, 0.05, dtype=torch.float64)
+    axis = torch.arange(-14, 16, 0.1, dtype=torch.float64)
     with torch.no_grad():
         parts = [model.log_prob(x).value.exp().sum() for x in torch.cartesian_prod(axis, axis).split(50_000)]
-    assert torch.stack(parts).sum().item() * 0.05**2 == pytest.approx(1, abs=5e-3)
+    assert torch.stack(parts).sum().item() * 0.1**2 == pytest.approx(1, abs=5e-3)
 
 
 @pytest.mark.parametrize("features", [1, 2, 3])
@@ -73,8 +77,11 @@ def test_one_pass_gives_samples_with_their_density_and_gradients(kind: str) -> N
     x, log_p = model.flow.sample_and_log_prob(Rng.of(2, 5), dtype=torch.float64)
     torch.testing.assert_close(model.log_prob(x).value, log_p)
     torch.testing.assert_close(model.sample(5, rng=Rng.of(2, 5)), x.detach())
-    (gradient,) = torch.autograd.grad(log_p.sum(), [model.flow.bijection.parts[0].mean], retain_graph=True)  # type: ignore[union-attr,list-item]
-    assert torch.isfinite(gradient).all()
+    (x.square().sum() + log_p.sum()).backward()
+    for label, parameter in model.named_parameters():
+        assert parameter.grad is not None, label
+        assert torch.isfinite(parameter.grad).all(), label
+        assert (parameter.grad != 0).any(), label
 
 
 def test_a_map_known_in_closed_form_gives_the_known_density() -> None:
@@ -113,15 +120,14 @@ def test_an_image_keeps_its_shape_and_the_default_stays_small_for_many_dimension
     assert sum(p.numel() for p in model.parameters()) < 12_000_000
 
 
-@pytest.mark.slow
 def test_training_comes_close_to_a_known_entropy() -> None:
     toy, n = TOYS["moons"], 20_000
     x = toy.sample(n, Rng.of(0, n))
-    model = NSF(NSF.Config(transforms=3, width=32), EventSpec.real(2), ContextSpec())
+    model = NSF(NSF.Config(transforms=2, width=32), EventSpec.real(2), ContextSpec())
     model.initialize(Batch(x[:1000]), Rng.of(0, 1000))
     steps = torch.optim.Adam(model.parameters(), lr=5e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(steps, 400)
-    for step in range(400):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(steps, 200)
+    for step in range(200):
         rows = torch.arange(256 * step, 256 * (step + 1)) % n
         steps.zero_grad()
         model.loss(Batch(x[rows]), "model", Rng.of(0, 256)).total.backward()
@@ -130,7 +136,7 @@ def test_training_comes_close_to_a_known_entropy() -> None:
     fresh = toy.sample(5000, Rng.of(1, 5000))
     with torch.no_grad():
         gap = (toy.log_prob(fresh) - model.log_prob(fresh).value).mean().item()
-    assert -0.02 < gap < 0.12, f"divergence from the truth {gap:.3f} nats"
+    assert -0.02 < gap < 0.15, f"divergence from the truth {gap:.3f} nats"
 
 
 COMPILED = """

@@ -126,4 +126,4 @@ def test_every_pixel_of_a_sheet_is_where_it_belongs() -> None:
     with pytest.raises(UsageError):
         make_grid(PICTURES[:0])
     with pytest.raises(UsageError):
-        make_grid(np.zeros((3, 5, 4, 4), np.uint8))
+        make_grid(np.zeros((3, 5, 4, 6), np.uint8))

@@ -101,7 +101,7 @@ def test_what_cannot_be_asked_of_it(run: Run, whole: Run) -> None:
     with pytest.raises(UsageError, match="without labels"):
         whole.sample(3, label="cat")
     with pytest.raises(UsageError, match="weights"):
-        Run.load(run.folder.path, weights="emma")  # type: ignore[arg-type]
+        Run.load(run.folder.path, weights="emma")
 
 
 def test_the_density_is_one_of_the_data_in_its_own_units(run: Run) -> None:

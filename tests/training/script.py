@@ -76,6 +76,8 @@ def main(path: str, mode: str, model: str = "tiny") -> int:
     options: dict[str, Any] = {"sample_every": 100}
     if mode in ("every-2", "slow", "dies"):
         options = {"checkpoint_every": 2, "keep": 1 if mode == "every-2" else 2}
+    if mode == "compiled":
+        options["compile"] = "on"
     if mode == "slow":
         fit_module.update, fit_module.StopRequest = _slow, _Watched  # type: ignore[assignment,misc]
     if mode == "dies":
@@ -108,4 +110,8 @@ def kills(root: str, *places: str) -> int:
 
 if __name__ == "__main__":
     path, mode, *rest = sys.argv[1:]
-    sys.exit(kills(path, *rest) if mode == "kills" else main(path, mode, *rest))
+    if mode == "kills":
+        sys.exit(kills(path, *rest))
+    if len(rest) > 1:  # several models in one launch, each in a folder of its name
+        sys.exit(max(main(str(Path(path) / model), mode, model) for model in rest))
+    sys.exit(main(path, mode, *rest))

@@ -45,20 +45,28 @@ def _losses(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
     }
 
 
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each model by two processes."""
+    root = tmp_path_factory.mktemp("two")
+    done = torchrun(str(root), "plain", "tiny", "two")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
 @pytest.mark.parametrize("model", ["tiny", "two"])
-def test_g1_g3_g4_two_processes_are_one(tmp_path: Path, model: str) -> None:
-    two = torchrun(str(tmp_path / "two"), "plain", model)
-    assert two.returncode == 0, two.stderr
+def test_g1_g3_g4_two_processes_are_one(tmp_path: Path, two_processes: Path, model: str) -> None:
+    both = two_processes / model
     fit(tmp_path / "one", run_settings(model, sample_every=100))
-    ours, theirs = _losses(tmp_path / "one"), _losses(tmp_path / "two")
+    ours, theirs = _losses(tmp_path / "one"), _losses(both)
     assert ours.keys() == theirs.keys()  # rank 0 alone wrote: no row comes twice
-    assert len(RunFolder(tmp_path / "two").read_metrics()) == len(theirs)
+    assert len(RunFolder(both).read_metrics()) == len(theirs)
     for key, row in ours.items():
         assert theirs[key] == pytest.approx(row, rel=2e-4, abs=2e-5), key
     one = load_checkpoint(RunFolder(tmp_path / "one")).groups["model"]
-    for name, tensor in load_checkpoint(RunFolder(tmp_path / "two")).groups["model"].items():
+    for name, tensor in load_checkpoint(RunFolder(both)).groups["model"].items():
         assert torch.allclose(tensor, one[name], rtol=1e-3, atol=1e-4), name
-    longer = fit(tmp_path / "two", run_settings(model, steps=16, sample_every=100), resume=True)  # G3: two, then one
+    longer = fit(both, run_settings(model, steps=16, sample_every=100), resume=True)  # G3: two, then one
     assert longer.step == 16
 
 

@@ -36,7 +36,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-_PLACES = {  # and at which passage: always during the save of step 6
+_PLACES = {  # and at which passage: in one of the first saves
     "before-tmp": 3,
     "mid-tensor": 65,
     "after-tmp": 3,
@@ -62,7 +62,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a4_killed_anywhere_in_a_save_resumes_to_the_same_weights(tmp_path: Path, killed: Path, place: str) -> None:
     run = killed / place
     found = load_checkpoint(RunFolder(run), "latest", strict=True)
-    assert found.step in (2, 4, 6)
+    assert found.step % 2 == 0
+    assert 2 <= found.step < 12
     fit(run, run_settings("tiny", checkpoint_every=2, keep=1), resume=True)
     fit(tmp_path / "whole", run_settings("tiny", checkpoint_every=2, keep=1))
     assert weights(run, 12) == weights(tmp_path / "whole", 12)
@@ -137,10 +138,9 @@ def _open_files() -> int:
     return len(list(listing.iterdir())) if listing.exists() else 0
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without the device it asks for")
 def test_h5_no_silent_cpu(tmp_path: Path) -> None:
-    settings = run_settings("tiny").model_copy(update={"device": "cuda"})
-    with pytest.raises(ResourceError, match="available: cpu") as missing:
+    settings = run_settings("tiny").model_copy(update={"device": "cuda:99"})
+    with pytest.raises(ResourceError, match=r"available: .*cpu") as missing:
         fit(tmp_path / "run", settings)
     assert missing.value.exit_code == 5
 

@@ -22,6 +22,7 @@ from headwater.training.distributed import Ranks
 from headwater.training.dryrun import dry_run
 from headwater.training.feed import Feed
 from tests.training.stand_ins import Plain, Tiny, Two, arrays, digits, fit, run_settings, weights
+from tests.training.test_faults import start
 
 
 def _rows(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -132,7 +133,7 @@ def test_i6_a_dry_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     text = str(shown)
     assert all(word in text for word in ("event", "parameters", "memory", "disk", "time", "critic 65, generator 21"))
     with pytest.raises(ResourceError):
-        dry_run(dataset, Codec.fit(dataset, Two.encoding), settings.model_copy(update={"device": "cuda"}))
+        dry_run(dataset, Codec.fit(dataset, Two.encoding), settings.model_copy(update={"device": "cuda:99"}))
 
 
 class _Notes(SilentProgress):
@@ -153,19 +154,19 @@ def test_without_a_compiler_training_goes_on_uncompiled(tmp_path: Path, monkeypa
     assert compiling.can_compile(Two.__new__(Two), torch.device("cpu")).startswith("this model differentiates twice")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns about torch itself
-def test_compiled_and_plain_losses_agree(tmp_path: Path) -> None:
-    codec = Codec.fit(arrays(), Plain.encoding)
-    model = Plain(Plain.Config(), codec.event, codec.context)
-    batch, rng = Batch(torch.randn(16, 3)), Rng.of(0, 16)
-    notes = _Notes()
-    loss, worked = compiled_loss(model, batch, rng, notes, device=torch.device("cpu"))
-    assert worked, notes.notes
-    fast, plain = loss(batch, "model", rng).total, model.loss(batch, "model", rng).total
-    assert torch.allclose(fast, plain, rtol=1e-5)
-    parameters = list(model.parameters())
-    for a, b in zip(torch.autograd.grad(fast, parameters), torch.autograd.grad(plain, parameters), strict=True):
-        assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+def test_compiled_and_plain_runs_agree(tmp_path: Path) -> None:
+    """In a process without the tests' shape checks, through which the compiler cannot see."""
+    process = start(str(tmp_path / "fast"), "compiled", "plain")
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    fit(tmp_path / "plain", run_settings("plain"))
+    events = [row["event"] for row in RunFolder(tmp_path / "fast").read_metrics() if "event" in row]
+    assert events == ["compiled"]
+    for kind in ("train", "valid"):
+        fast, plain = _rows(tmp_path / "fast", kind), _rows(tmp_path / "plain", kind)
+        for a, b in zip(fast, plain, strict=True):
+            assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+    assert load_checkpoint(RunFolder(tmp_path / "fast")).state["training"]["compiled"] is True
 
 
 def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +176,9 @@ def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch: pytest
     def wrong(loss: Any, **options: Any) -> Any:
         return lambda *args: loss(*args)._replace(total=loss(*args).total * 1.1)
 
+    monkeypatch.setattr(compiling, "can_compile", lambda model, device: "")
     monkeypatch.setattr(compiling.torch, "compile", wrong)
     notes = _Notes()
-    _, worked = compiled_loss(model, Batch(torch.randn(16, 3)), Rng.of(0, 16), notes, device=torch.device("cpu"))
+    _, worked = compiled_loss(model, Batch(torch.randn(16, 3)), Rng.of(0, 16), notes)
     assert not worked
-    assert any("the compiled loss of 'model' is" in note for note in notes.notes)
+    assert any("loss and gradient norm of 'model'" in note for note in notes.notes)

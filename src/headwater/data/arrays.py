@@ -142,7 +142,6 @@ def _gather(parts: list[Stored], bounds: np.ndarray, progress: Progress, path: P
     def fill_entry(entry: CacheEntry) -> None:
         target = entry.create("storage", shape, dtype)
         fill(target)
-        target.flush()
         entry.write({})
 
     entry = cached(content_key([stamp(path)], [part.name for part in parts]), fill_entry)

@@ -85,7 +85,7 @@ class CacheEntry:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def create(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    def create(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.memmap[Any, Any]:
         """A new array on disk, to be filled in any order.
 
         Raises:

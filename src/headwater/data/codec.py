@@ -17,7 +17,7 @@ from headwater.data.codecs.registry import part_from_json
 from headwater.data.context import ContextCodec
 from headwater.data.schema import Schema
 from headwater.errors import CheckpointError, DataError
-from headwater.events import ContextSpec, Encoding, EventSpec
+from headwater.events import ContextSpec, Encoding, EventSpec, Segment
 from headwater.rng import Rng
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Codec(nn.Module):
     def _event(self) -> EventSpec:
         columns = self.schema.kept
         names = [c.name if c.size == 1 else f"{c.name}[{i}]" for c in columns for i in range(c.size)]
-        segments = []
+        segments: list[Segment] = []
         for part in self._parts():
             own = [names[c] for c in part.columns] if names else []
             if part.reads == "missing":
@@ -141,7 +141,7 @@ class Codec(nn.Module):
         dtype = _DTYPES[self.schema.dtype]
         parts = self._parts()
         widths = [part.width for part in parts]
-        values = [part.decode(piece) for part, piece in zip(parts, flat.split(widths, dim=1), strict=True)]
+        values = [part.decode(piece) for part, piece in zip(parts, torch.split(flat, widths, dim=1), strict=True)]
         if len(parts) == 1 and self._places[0] == slice(None):
             return _as(values[0], dtype).reshape(-1, *self.schema.shape)
         raw = torch.zeros(flat.shape[0], self.dims, dtype=torch.float64, device=x.device)
@@ -216,9 +216,9 @@ def _training_values(dataset: Dataset) -> np.ndarray:
     return np.asarray(dataset.storage[rows], dtype=np.float64).reshape(len(rows), -1)
 
 
-def _merged(segments: list[Any]) -> list[Any]:
+def _merged(segments: list[Segment]) -> list[Segment]:
     """Neighbours of one support as one segment: an array has no names to keep apart."""
-    merged: list[Any] = []
+    merged: list[Segment] = []
     for segment in segments:
         plain = segment.model_copy(update={"name": ""})
         if merged and merged[-1].model_copy(update={"size": plain.size}) == plain:

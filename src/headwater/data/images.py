@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,14 @@ _AHEAD = 64
 _PEEKS = 2_000
 _IN_MEMORY_FILES = 5_000
 _IN_MEMORY_BYTES = 64_000_000
+
+
+class Decoded(NamedTuple):
+    """Pictures, those that were passed over, and the place in the listing of those that were not."""
+
+    storage: np.ndarray
+    skipped: list[Skipped]
+    kept: list[int]
 
 
 def read_images(data: Any, settings: DataSettings, limits: Limits, progress: Progress) -> Reading:
@@ -58,11 +66,11 @@ def read_images(data: Any, settings: DataSettings, limits: Limits, progress: Pro
     if len(listing.files) <= _IN_MEMORY_FILES and size <= _IN_MEMORY_BYTES:
         storage = np.empty(shape, dtype=np.uint8)
         skipped, kept = decode(storage)
-        storage = storage[: len(kept)]
+        decoded = Decoded(storage[: len(kept)], skipped, kept)
     else:
-        storage, skipped, kept = _through_cache(path, listing, policy, shape, limits, decode)
-    _check_skipped(path, listing, skipped, settings)
-    return _finish(path, listing, storage, skipped, kept, policy, notes, settings)
+        decoded = _through_cache(path, listing, policy, shape, limits, decode)
+    _check_skipped(path, listing, decoded.skipped, settings)
+    return _finish(path, listing, decoded, policy, notes, settings)
 
 
 def _policy(listing: Listing, settings: DataSettings, limits: Limits) -> tuple[Policy, list[str]]:
@@ -104,7 +112,8 @@ def _decode_all(
     listing: Listing, policy: Policy, target: np.ndarray, limits: Limits, progress: Progress
 ) -> tuple[list[Skipped], list[int]]:
     """Decode in order into the first rows of ``target``; which files they are, and which were passed over."""
-    skipped, kept = [], []
+    skipped: list[Skipped] = []
+    kept: list[int] = []
 
     def one(file: Found) -> np.ndarray | str:
         try:
@@ -139,13 +148,13 @@ def _through_cache(
     shape: tuple[int, ...],
     limits: Limits,
     decode: Callable[[np.ndarray], tuple[list[Skipped], list[int]]],
-) -> tuple[np.ndarray, list[Skipped], list[int]]:
+) -> Decoded:
     stamps = [(str(path.resolve()), 0, 0), *((file.name, file.size, file.changed) for file in listing.files)]
 
     def fill(entry: CacheEntry) -> None:
         target = entry.create("storage", shape, np.dtype(np.uint8))
         skipped, kept = decode(target)
-        target.flush()  # type: ignore[attr-defined]
+        target.flush()
         del target
         np.save(entry.folder / "kept.npy", np.array(kept, dtype=np.int64))
         if kept:
@@ -156,7 +165,7 @@ def _through_cache(
     storage, kept = entry.load("storage"), entry.load("kept")
     assert storage is not None
     assert kept is not None
-    return storage, [Skipped(*item) for item in entry.read()["skipped"]], kept.tolist()
+    return Decoded(storage, [Skipped(*item) for item in entry.read()["skipped"]], kept.tolist())
 
 
 def _check_skipped(path: Path, listing: Listing, skipped: list[Skipped], settings: DataSettings) -> None:
@@ -173,38 +182,23 @@ def _check_skipped(path: Path, listing: Listing, skipped: list[Skipped], setting
 def _finish(
     path: Path,
     listing: Listing,
-    storage: np.ndarray,
-    skipped: list[Skipped],
-    kept: list[int],
+    decoded: Decoded,
     policy: Policy,
     notes: list[str],
     settings: DataSettings,
 ) -> Reading:
     splits = listing.splits()
-    folders = None if settings.label == "none" else listing.folders(1 if splits else 0)
-    warnings = (
-        [
-            f"{len(skipped)} of {len(listing.files)} pictures were skipped; the first: {skipped[0].record!r} {skipped[0].reason}."
-        ]
-        if skipped
-        else []
-    )
-    label, labels = None, None
-    if folders is not None:
-        classes = sorted(set(folders))
-        if 2 <= len(classes) <= max(2, min(1_000, len(folders) // 2)):
-            label = Label(name="folder", classes=tuple(classes), source="String")
-            code = {name: i for i, name in enumerate(classes)}
-            labels = np.array([code[folders[i]] for i in kept], dtype=np.int64)
-    if settings.label not in (None, "none") and labels is None:
-        raise DataError(
-            f"{path}: pictures have no label {settings.label!r}.", hint="Put each class into a folder of its own."
-        )
-    if listing.refused:
-        warnings.append(
-            f"{len(listing.refused)} entries were not opened; the first: {listing.refused[0][0]!r} {listing.refused[0][1]}."
-        )
-    fixed = {name: np.array([row for row, i in enumerate(kept) if splits[i] == name]) for name in sorted(set(splits))}
+    label, labels = _labels(path, listing, decoded.kept, 1 if splits else 0, settings)
+    refused = [Skipped(*item) for item in listing.refused]
+    warnings = []
+    if decoded.skipped:
+        first = decoded.skipped[0]
+        told = f"{len(decoded.skipped)} of {len(listing.files)} pictures were skipped"
+        warnings.append(f"{told}; the first: {first.record!r} {first.reason}.")
+    if refused:
+        first = refused[0]
+        warnings.append(f"{len(refused)} entries were not opened; the first: {first.record!r} {first.reason}.")
+    kept_splits = np.array([splits[i] for i in decoded.kept]) if splits else np.array([], dtype=str)
     schema = Schema(
         kind="images",
         shape=(policy.channels, policy.height, policy.width),
@@ -214,6 +208,24 @@ def _finish(
         label=label,
         source="folder" if path.is_dir() else "zip",
     )
-    return Reading(
-        schema, storage, labels, fixed, (*skipped, *(Skipped(*item) for item in listing.refused)), notes, warnings
-    )
+    fixed = {str(name): np.flatnonzero(kept_splits == name) for name in np.unique(kept_splits)}
+    return Reading(schema, decoded.storage, labels, fixed, (*decoded.skipped, *refused), notes, warnings)
+
+
+def _labels(
+    path: Path, listing: Listing, kept: list[int], depth: int, settings: DataSettings
+) -> tuple[Label | None, np.ndarray | None]:
+    """Sub-folders as classes, where they are few and hold every picture."""
+    if settings.label == "none":
+        return None, None
+    folders = listing.folders(depth)
+    classes = sorted(set(folders or ()))
+    if folders is not None and 2 <= len(classes) <= max(2, min(1_000, len(folders) // 2)):
+        code = {name: i for i, name in enumerate(classes)}
+        labels = np.array([code[folders[i]] for i in kept], dtype=np.int64)
+        return Label(name="folder", classes=tuple(classes), source="String"), labels
+    if settings.label is not None:
+        raise DataError(
+            f"{path}: pictures have no label {settings.label!r}.", hint="Put each class into a folder of its own."
+        )
+    return None, None

@@ -168,5 +168,5 @@ def stored_idx(path: Path, limits: Limits) -> Stored:
 def _open_idx(path: Path) -> IO[bytes]:
     regular_file(path)
     if path.suffix == ".gz":
-        return io.BufferedReader(gzip.GzipFile(path))  # type: ignore[type-var]
+        return io.BufferedReader(gzip.GzipFile(path))
     return path.open("rb")

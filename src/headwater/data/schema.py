@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -44,7 +44,7 @@ class Column(Config):
     distinct: int | None = Field(None, ge=0, description="distinct values seen, at least")
 
     @model_validator(mode="after")
-    def _has_what_its_type_needs(self) -> Self:
+    def _has_what_its_type_needs(self) -> Column:
         if self.type == "interval" and (self.low is None or self.high is None or self.low >= self.high):
             raise ValueError(f"column {self.name!r} of type interval needs low < high")
         if self.type == "integer" and self.low is not None and self.high is not None and self.low > self.high:
@@ -90,7 +90,7 @@ class Schema(Config):
     source: str = Field("numpy", description="what it came from: polars, numpy, torch, folder, ...")
 
     @model_validator(mode="after")
-    def _columns_fit_the_shape(self) -> Self:
+    def _columns_fit_the_shape(self) -> Schema:
         if self.kind == "images" and (len(self.shape) != 3 or self.levels is None):
             raise ValueError("images need a shape (channels, height, width) and levels")
         kept = sum(column.size for column in self.columns if column.type != "drop")
@@ -124,7 +124,7 @@ class Schema(Config):
         return self.model_dump(mode="json", exclude_defaults=True) | {"version": self.version}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], *, where: str = "schema") -> Self:
+    def from_json(cls, values: Mapping[str, Any], *, where: str = "schema") -> Schema:
         """The schema again; every wrong or unknown field is named with its path.
 
         Raises:
@@ -137,7 +137,7 @@ class Schema(Config):
         path.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> Schema:
         """Read a ``schema.json``, bounded in size.
 
         Raises:

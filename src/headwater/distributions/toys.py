@@ -87,7 +87,7 @@ class Moons(Toy):
         return arms + self.sigma * rng.normal("noise", 2, dtype=dtype)
 
     def log_prob(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
-        nodes, weights = _legendre(160)
+        nodes, weights = _legendre(80)
         t = torch.as_tensor((nodes + 1) * math.pi / 2, dtype=x.dtype, device=x.device)
         arms = torch.cat(_arms(t))
         log_w = torch.as_tensor(np.log(weights / 4), dtype=x.dtype, device=x.device).repeat(2)
@@ -175,7 +175,7 @@ class Checkerboard(Toy):
     def log_prob(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
         cell = torch.floor((x + 4) / 2)
         dark = (cell.sum(dim=1) % 2 == 0) & ((cell >= 0) & (cell <= 3)).all(dim=1)
-        return torch.where(dark, -math.log(32), -math.inf).to(x.dtype)
+        return torch.where(dark, x.new_full((), -math.log(32)), x.new_full((), -math.inf))
 
     @property
     def entropy(self) -> float:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["card", "failed_card"]
 
 _SEED = 0
+_ALONE = 64
+_BESIDE = 1000
 _VERDICTS = {"copies": "bad", "too close": "bad", "none found": "good"}
 
 
@@ -37,13 +39,13 @@ def _badge(words: str, kind: str = "") -> Markup:
     return tag("span", words, class_=f"badge {kind}".strip())
 
 
-def card(run: Run, evaluation: Evaluation, real: Rows, *, progress: Progress) -> Markup:
+def card(run: Run, evaluation: Evaluation, real: Rows | None, *, progress: Progress) -> Markup:
     """Everything about one run.
 
     Args:
         run: The opened run.
         evaluation: Its figures.
-        real: Held-out events to put beside its own.
+        real: Held-out events to put beside its own; None where the data is gone.
         progress: Hears of the sampling.
     """
     badges = [_badge(evaluation.model), _badge(evaluation.family)]
@@ -60,11 +62,13 @@ def card(run: Run, evaluation: Evaluation, real: Rows, *, progress: Progress) ->
     parts: list[Markup] = [tag("h2", evaluation.run, " ", *badges), tag("p", about, class_="quiet")]
     parts += [tag("p", warning, class_="warning") for warning in evaluation.warnings]
     parts.append(_figures(evaluation))
-    fake, _ = draw(run, min(len(real), 2000), real.labels, seed=_SEED, progress=progress)
+    n = _ALONE if real is None else min(len(real), _BESIDE)
+    labels = run.labels(None, n, seed=_SEED) if real is None or real.labels is None else real.labels[:n]
+    fake, _ = draw(run, n, labels, seed=_SEED, progress=progress)
     groups: list[tuple[str, Callable[[], list[Markup]]]] = [
         ("Samples", lambda: samples(run, fake, real)),
-        ("Reconstructions", lambda: reconstructions(run, real)),
-        ("Interpolations", lambda: interpolations(run, real)),
+        ("Reconstructions", lambda: [] if real is None else reconstructions(run, real)),
+        ("Interpolations", lambda: [] if real is None else interpolations(run, real)),
         ("Training", lambda: curves(run.folder.read_metrics())),
         ("Memorization", lambda: _memory(evaluation.memorization)),
     ]

@@ -13,6 +13,7 @@ from headwater.evaluation.leaderboard import Leaderboard, leaderboard
 from headwater.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
+    from headwater.data.dataset import Dataset
     from headwater.runs.run import Run
 
 __all__ = ["Leaderboard", "compare"]
@@ -24,6 +25,7 @@ def compare(
     split: Literal["test", "valid"] = "test",
     n: int | None = None,
     seed: int = 0,
+    dataset: Dataset | None = None,
     device: str = "auto",
     evaluate: bool = True,
     progress: Progress | None = None,
@@ -36,6 +38,7 @@ def compare(
         split: Held-out part; an evaluation of another split is not used.
         n: Events; an evaluation with another number is not used. None accepts any.
         seed: Of evaluations that are made; one with another seed is not used.
+        dataset: The data of runs that must be evaluated; None opens what they name.
         device: Where runs are opened that must be evaluated.
         evaluate: Make evaluations that are missing; False lists those runs as failed.
         progress: Who hears how far it is.
@@ -50,7 +53,7 @@ def compare(
             run = _opened(given, device)
             known = _known(run, split, n, seed)
             if known is None and evaluate:
-                known = evaluate_run(run, split=split, n=n, seed=seed, progress=progress, **options)
+                known = evaluate_run(run, dataset=dataset, split=split, n=n, seed=seed, progress=progress, **options)
         except HeadwaterError as error:
             failed.append((name, " ".join(str(error).split())))
             continue

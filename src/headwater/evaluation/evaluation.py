@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Literal
 
 import torch
@@ -58,12 +59,14 @@ class Stamp(Config):
 
 def this_machine() -> dict[str, object]:
     """The fields ``machine``, ``versions`` and ``made`` of a :class:`Stamp`."""
-    from headwater import __version__
-
     return {
         "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} CPUs, "
         f"{torch.get_num_threads()} threads",
-        "versions": {"headwater": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {
+            "headwater": version("headwater"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -117,7 +117,7 @@ def classifier(
         train: Raw training events, of which at most 20,000, evenly spread, are used.
         labels: Their labels, 0 and up; negative ones (no label) are left out.
         seed: Of weights and order.
-        steps: Batches of 128.
+        steps: Batches of 64.
 
     Raises:
         DataError: fewer than two labels occur.

@@ -32,7 +32,7 @@ _PAIRS = 5
 _STEPS = 9
 _SEED = 0
 
-Raw = Shaped[np.ndarray, "n *shape"]
+Raw = Shaped[np.ndarray, "_ *shape"]
 
 
 def sheet(raw: Raw, schema: Schema, caption: str, *, columns: int | None = None) -> Markup:
@@ -65,9 +65,13 @@ def _written(value: float, classes: tuple[str, ...]) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else figure(value, 3)
 
 
-def samples(run: Run, fake: Rows, real: Rows) -> list[Markup]:
+def samples(run: Run, fake: Rows, real: Rows | None) -> list[Markup]:
     """Generated events beside real ones, and what can be drawn of their distribution."""
     schema = run.codec.schema
+    if real is None:
+        return [
+            sheet(fake.raw, schema, "generated") if schema.kind == "images" else table_rows(fake, schema, "generated")
+        ]
     if schema.kind == "images":
         return [sheet(fake.raw, schema, "generated"), sheet(real.raw, schema, "real, held out")]
     columns = columns_of(schema)

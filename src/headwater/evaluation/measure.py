@@ -27,8 +27,8 @@ _MEMORY_ROWS = 2000
 _TRAIN_ROWS = 50_000
 _BOOSTED_FEATURES = 100
 
-Raw = Shaped[np.ndarray, "n *shape"]
-Table = Float[np.ndarray, "n columns"]
+Raw = Shaped[np.ndarray, "_ *shape"]
+Table = Float[np.ndarray, "_ columns"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Sides:
     """Features of generated, held-out and training events; the training ones stand in for a perfect generator."""
 
     fake: Float[np.ndarray, "n d"]
-    held_out: Float[np.ndarray, "n d"]
-    train: Float[np.ndarray, "n d"]
+    held_out: Float[np.ndarray, "m d"]
+    train: Float[np.ndarray, "k d"]
 
     @staticmethod
     def of(extractor: Extractor, fake: Raw, held_out: Raw, train: Raw) -> Sides:
@@ -105,7 +105,7 @@ def separability(sides: Sides, *, seed: int) -> list[Figure]:
 
 
 def recognition(
-    extractor: Extractor, fake: Raw, wanted: Int64[np.ndarray, " n"], held_out: Raw, true: Int64[np.ndarray, " n"]
+    extractor: Extractor, fake: Raw, wanted: Int64[np.ndarray, " n"], held_out: Raw, true: Int64[np.ndarray, " m"]
 ) -> list[Figure]:
     """Share of generated events in which the classifier sees the label they were made for; floor: held-out events."""
     shares = []

@@ -76,7 +76,7 @@ def train_classifier(
     *,
     seed: int,
     steps: int,
-    batch_size: int = 128,
+    batch_size: int = 64,
 ) -> None:
     """Minimize the cross-entropy by AdamW with a one-cycle learning rate; the same on every call with a seed."""
     random = np.random.default_rng(seed)

@@ -22,8 +22,8 @@ _GRID = 120
 _MOST_BARS = 12
 _SKIPPED = frozenset({"step", "epoch", "events"})
 
-Table = Float[np.ndarray, "n columns"]
-Points = Float[np.ndarray, "n 2"]
+Table = Float[np.ndarray, "_ columns"]
+Points = Float[np.ndarray, "_ 2"]
 
 
 def _range(values: Float[np.ndarray, " n"], share: float = 0.0) -> tuple[float, float]:
@@ -75,7 +75,7 @@ def _histogram(name: str, sides: tuple[Float[np.ndarray, " n"], Float[np.ndarray
     missing = [1 - len(s) / max(1, len(side)) for s, side in zip(seen, sides, strict=True)]
     both = np.concatenate(seen)
     if not len(both):
-        return Chart(f"{name} (all missing)", (0, 1), (0, 1)).svg()
+        return Chart(f"{name} (all missing)", (0.0, 1.0), (0.0, 1.0)).svg()
     low, high = _range(seen[0] if len(seen[0]) else both, 0.002)
     edges = np.linspace(low, high, _BINS + 1)
     heights = [np.histogram(s, edges)[0] / max(1, len(s)) for s in seen]

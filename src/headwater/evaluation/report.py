@@ -13,9 +13,10 @@ from headwater.evaluation.card import card, failed_card
 from headwater.evaluation.catalogue import Entry, entry
 from headwater.evaluation.compare import compare
 from headwater.evaluation.evaluate import read_evaluation
+from headwater.evaluation.evaluation import Stamp
 from headwater.evaluation.leaderboard import Cell, Leaderboard, Row
 from headwater.evaluation.markup import Markup, tag
-from headwater.evaluation.subject import choose_rows, take
+from headwater.evaluation.subject import Rows, choose_rows, take
 from headwater.evaluation.text import figure
 from headwater.progress import Progress, SilentProgress
 from headwater.runs.files import write_atomic
@@ -35,6 +36,7 @@ def write_report(
     runs: Sequence[Run | str | Path],
     *,
     leaderboard: Leaderboard | None = None,
+    dataset: Dataset | None = None,
     title: str = "Headwater report",
     device: str = "auto",
     progress: Progress | None = None,
@@ -48,6 +50,7 @@ def write_report(
         path: The HTML file; replaced as a whole.
         runs: Opened runs or run folders; those that fail are listed with their reason.
         leaderboard: Of these runs; None compares them, which evaluates where that is missing.
+        dataset: The data of runs that were trained on data in memory, which they cannot open again.
         title: Heading.
         device: Where runs are opened.
         progress: Who hears how far it is.
@@ -56,8 +59,8 @@ def write_report(
         ResourceError: the file cannot be written.
     """
     progress = progress or SilentProgress()
-    leaderboard = leaderboard or compare(runs, device=device, progress=progress)
-    cards, datasets = [], dict[str, "Dataset"]()
+    leaderboard = leaderboard or compare(runs, dataset=dataset, device=device, progress=progress)
+    cards, datasets = [], ({} if dataset is None else {dataset.fingerprint: dataset})
     reasons = {row.run: row.reason for row in leaderboard.rows if row.status == "failed"}
     with progress.phase("Writing the report", total=len(runs), unit="runs") as phase:
         for given in runs:
@@ -78,11 +81,19 @@ def _card(given: Run | str | Path, device: str, datasets: dict[str, Dataset], pr
 
         given = Run.load(Path(given), device=device)
     evaluation = read_evaluation(given.folder)
-    stamp = evaluation.stamp
-    if stamp.data not in datasets:
-        datasets[stamp.data] = given.dataset()
-    dataset = datasets[stamp.data]
-    return card(given, evaluation, take(dataset, choose_rows(dataset, stamp.split, _ROWS, 0)), progress=progress)
+    return card(given, evaluation, _real(given, evaluation.stamp, datasets, progress), progress=progress)
+
+
+def _real(run: Run, stamp: Stamp, datasets: dict[str, Dataset], progress: Progress) -> Rows | None:
+    """Held-out events; None where the data is gone: the figures still stand."""
+    try:
+        if stamp.data not in datasets:
+            datasets[stamp.data] = run.dataset()
+        dataset = datasets[stamp.data]
+        return take(dataset, choose_rows(dataset, stamp.split, _ROWS, 0))
+    except HeadwaterError as error:
+        progress.warn(f"{run.name}: no real events in the report: {error.message}")
+        return None
 
 
 def _page(title: str, leaderboard: Leaderboard, cards: list[Markup]) -> str:
@@ -114,14 +125,14 @@ def _first(leaderboard: Leaderboard) -> Markup:
 def leaderboard_table(leaderboard: Leaderboard) -> Markup:
     """The leaderboard as a table: best figures bold, those that do not compare marked, floors last."""
     entries = [entry(key) for key in leaderboard.columns]
-    head = tag("tr", tag("th", "run"), tag("th", "model"), *map(_head, entries), tag("th", "memorization"))
+    head = tag("tr", tag("th", "run"), *map(_head, entries), tag("th", "memorization"))
     rows = [_row(row, entries) for row in leaderboard.rows]
     if leaderboard.floors:
         floors = [
             "" if e.key not in leaderboard.floors else figure(leaderboard.floors[e.key], e.decimals) for e in entries
         ]
         cells = (tag("td", value, class_="number") for value in floors)
-        rows.append(tag("tr", tag("td", "real data"), tag("td"), *cells, tag("td"), class_="floor"))
+        rows.append(tag("tr", tag("td", "real data"), *cells, tag("td"), class_="floor"))
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="leaderboard"), class_="wide")
 
 
@@ -134,11 +145,11 @@ def _head(about: Entry) -> Markup:
 
 def _row(row: Row, entries: list[Entry]) -> Markup:
     if row.status == "failed":
-        reason = tag("td", "failed, see below", colspan=len(entries) + 2, class_="warning")
+        reason = tag("td", "failed, see below", colspan=len(entries) + 1, class_="warning")
         return tag("tr", tag("td", row.run), reason)
-    name = tag("td", tag("a", row.run, href=f"#run-{row.run}"))
+    name = tag("td", tag("a", row.run, href=f"#run-{row.run}"), tag("small", f"{row.model}, {row.family}"))
     verdict = tag("td", row.memorization, class_="bad" if row.memorization in ("copies", "too close") else None)
-    return tag("tr", name, tag("td", row.model), *(_cell(row.cells.get(e.key), e) for e in entries), verdict)
+    return tag("tr", name, *(_cell(row.cells.get(e.key), e) for e in entries), verdict)
 
 
 def _cell(cell: Cell | None, about: Entry) -> Markup:

@@ -53,7 +53,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch channels h w"]:
         batch, channels, height, width = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, -1, height * width).unbind(1)
+        q, k, v = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, channels // self.heads, height * width).unbind(1)
         weights = torch.softmax(q.mT @ k / math.sqrt(channels / self.heads), dim=-1)
         mixed = (v @ weights.mT).reshape(batch, channels, height, width)
         return x + torch.as_tensor(self.exit(mixed))

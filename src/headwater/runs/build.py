@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from annotated_types import Le, Lt
+from pydantic import BaseModel
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,7 +21,9 @@ from headwater.runs.memory import available_bytes
 
 __all__ = ["build_model", "model_bytes"]
 
-_MAX_CALLS = 100_000
+_MAX_TENSORS = 10_000
+_MAX_UNBOUNDED = 100_000
+_SLACK = 4  # the estimate counts what a constructor makes and drops, too
 _HINT = "Make the model smaller (width, layers, ...), or use a machine with more memory."
 _OUT_OF_MEMORY = ("can't allocate", "out of memory", "not enough memory", "overflow", "invalid for input of size")
 
@@ -54,6 +58,7 @@ def build_model(
         )
     cls = load_class(name)
     config = cls.Config.parse(settings, where="model")
+    _refuse_absurd(config, "model")
     limit = (available_bytes() if limit_bytes is None else limit_bytes) // copies
     size = _estimate(cls, config, event, context, limit)
     if size is not None and size > limit:
@@ -62,10 +67,24 @@ def build_model(
             + (f" for each of {copies} copies that training needs." if copies > 1 else "."),
             hint=_HINT,
         )
-    with _bounded(name, limit):
+    with _bounded(name, limit * copies):
         model = cls(config, event, context)
     assert not any(t.is_meta for t in model.state_dict().values()), f"{name} kept tensors of the size estimate"
     return model
+
+
+def _refuse_absurd(config: BaseModel, where: str) -> None:
+    """Refuse huge whole numbers that declare no bound: a plain Python loop over them could not be stopped."""
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            _refuse_absurd(value, f"{where}.{name}")
+            continue
+        if name.endswith("seed") or any(isinstance(rule, Le | Lt) for rule in field.metadata):
+            continue
+        whole = [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, int)]
+        if any(item > _MAX_UNBOUNDED for item in whole):
+            raise ConfigError(f"{where}: {name!r} is {max(whole)}, at most {_MAX_UNBOUNDED} is accepted.", hint=_HINT)
 
 
 def model_bytes(model: torch.nn.Module) -> int:
@@ -80,7 +99,7 @@ def _estimate(
     """Bytes of the model, built without memory on the meta device; None if its constructor needs real numbers."""
     try:
         # The generator is left as it was, so that an estimate does not change the weights that follow.
-        with torch.random.fork_rng(devices=[]), _bounded(cls.__name__, limit), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), _bounded(cls.__name__, _SLACK * limit), torch.device("meta"):
             return model_bytes(cls(config, event, context))
     except (NotImplementedError, RuntimeError, TypeError):
         return None
@@ -105,14 +124,14 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, name: str, limit: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.name, self.limit = name, limit
-        self.calls = self.allocated = 0
+        self.tensors = self.allocated = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        self.calls += 1
         if isinstance(made, Tensor) and not any(isinstance(given, Tensor) for given in args):
+            self.tensors += 1
             self.allocated += made.numel() * made.element_size()
-        if self.allocated > self.limit or self.calls > _MAX_CALLS:
+        if self.allocated > self.limit or self.tensors > _MAX_TENSORS:
             size = f"more than {human_bytes(self.limit)}" if self.allocated > self.limit else "too many parts"
             raise ResourceError(f"{self.name} with these settings has {size}; it is not built.", hint=_HINT)
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -31,9 +31,7 @@ from headwater.settings import RunSettings
 if TYPE_CHECKING:
     from headwater.data.dataset import Dataset
 
-__all__ = ["Run", "Weights"]
-
-Weights = Literal["ema", "model"]
+__all__ = ["Run"]
 
 
 @final
@@ -43,7 +41,7 @@ class Run:
     Made by :meth:`load`; weights are read when they are first needed.
     """
 
-    def __init__(self, folder: RunFolder, which: Which, weights: Weights, device: str, progress: Progress) -> None:
+    def __init__(self, folder: RunFolder, which: Which, weights: str, device: str, progress: Progress) -> None:
         self.folder, self.which, self.weights = folder, which, weights
         self._device, self._progress = device, progress
 
@@ -53,7 +51,7 @@ class Run:
         path: Path | str,
         *,
         checkpoint: Which = "best-or-latest",
-        weights: Weights = "ema",
+        weights: str = "ema",
         device: str = "auto",
         progress: Progress | None = None,
     ) -> Run:

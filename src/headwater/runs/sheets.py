@@ -25,7 +25,7 @@ def to_pixels(images: Any) -> UInt8[np.ndarray, "n channels height width"]:
         images: Array or tensor (n, channels, height, width) or (n, height, width).
 
     Raises:
-        UsageError: another shape, or not 1, 3 or 4 channels.
+        UsageError: another shape, or more than 4 channels.
     """
     pixels = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
     if pixels.ndim == 3:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,20 +59,9 @@ class Case:
     event: EventSpec
     context: ContextSpec
 
-    def build(self, *, dtype: torch.dtype = torch.float64, disturb: bool = True) -> GenerativeModel:
-        """A ready model: initialized or fitted on the case's data, then moved off any special start by a few steps."""
-        torch.manual_seed(0)
-        model = self.cls(self.cls.Config.parse(self.settings, where="model"), self.event, self.context).to(dtype)
-        model.train()
-        batch, rng = self.batch(64, dtype=dtype), Rng.of(1, 64)
-        with torch.no_grad():
-            if isinstance(model, DataInitialized):
-                model.initialize(batch, rng)
-            if isinstance(model, ClosedForm):
-                model.fit(batch.x, batch.context, rng, self.data(Rng.of(3, 32), dtype))
-        if disturb:
-            _train_a_little(model, batch, rng)
-        return model.eval()
+    def build(self, *, dtype: torch.dtype = torch.float64) -> GenerativeModel:
+        """A ready model in eval mode: initialized or fitted on the case's data, moved off any special start."""
+        return copy.deepcopy(_built(self, dtype))
 
     def batch(self, n: int, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
         """A batch of ``n`` events of this case with contexts of all classes."""
@@ -99,6 +90,20 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.cls.__name__} on {self.name}{' given a label' if self.context.size else ''}"
+
+
+@functools.lru_cache(maxsize=4)
+def _built(case: Case, dtype: torch.dtype) -> GenerativeModel:
+    torch.manual_seed(0)
+    model = case.cls(case.cls.Config.parse(case.settings, where="model"), case.event, case.context).to(dtype)
+    batch, rng = case.batch(64, dtype=dtype), Rng.of(1, 64)
+    with torch.no_grad():
+        if isinstance(model, DataInitialized):
+            model.initialize(batch, rng)
+        if isinstance(model, ClosedForm):
+            model.fit(batch.x, batch.context, rng, case.data(Rng.of(3, 32), dtype))
+    _train_a_little(model.train(), batch, rng)
+    return model.eval()
 
 
 def _train_a_little(model: GenerativeModel, batch: Batch, rng: Rng) -> None:

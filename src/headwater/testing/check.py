@@ -55,7 +55,7 @@ def supported_cases(cls: type[GenerativeModel], settings: Mapping[str, Any]) -> 
     accepted = []
     for case in cases(cls, settings):
         try:
-            case.build(disturb=False)
+            case.cls(case.cls.Config.parse(case.settings, where="model"), case.event, case.context)
         except UnsupportedEventError:
             continue
         accepted.append(case)

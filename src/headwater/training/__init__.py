@@ -1,1 +1,1 @@
-"""."""
+"""The training loop and everything around it: budgets, resuming, divergence, watching, several processes."""

@@ -10,6 +10,7 @@ from headwater.settings import TrainingSettings
 __all__ = ["EVALUATIONS", "Pace", "Plan", "evaluation_interval", "plan"]
 
 EVALUATIONS = 20
+_LEAST_INTERVAL = 25
 _DEFAULT_EPOCHS = 100
 _DEFAULT_STEPS = (2_000, 20_000)
 _OVERDRAFT = 1.25
@@ -46,10 +47,10 @@ def plan(training: TrainingSettings, rows: int) -> Plan:
 
 
 def evaluation_interval(total: int | None, chosen: int | None) -> int | None:
-    """Steps between held-out evaluations: as chosen, or twenty in all; None while the total is unknown."""
+    """Steps between held-out evaluations: as chosen, or twenty in all but 25 steps at least; None while unknown."""
     if chosen is not None or total is None:
         return chosen
-    return max(1, math.ceil(total / EVALUATIONS))
+    return max(_LEAST_INTERVAL, math.ceil(total / EVALUATIONS))
 
 
 class Pace:

@@ -46,7 +46,7 @@ class Clock:
                 session.roll_back("the held-out loss is not finite before the first step")
             session.keep_snapshot()
             self._reserve = (session.seconds - before) * (EVALUATIONS + 1)
-        if self._minutes is not None and not state.stopped and (state.total is None or state.step == 0):
+        if self._minutes is not None and not session.finished and not state.paced:
             self._pace = Pace(self._minutes, state.step)
         self._settle_compiling(training.compile)
 
@@ -99,7 +99,7 @@ class Clock:
         total = session.ranks.decide(-1 if found is None else found)
         if total < 0:
             return
-        self._pace = None
+        self._pace, state.paced = None, True
         if state.total is None or total < state.total:
             state.total, state.because = max(total, state.step), "minutes"
             phase.total(state.total)

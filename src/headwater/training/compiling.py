@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Callable
 
 import torch
+from torch.nn.utils import get_total_norm
 
 from headwater.models.base import Batch, GenerativeModel, Losses
 from headwater.progress import Progress
 from headwater.rng import Rng
+from headwater.training.precision import autocast
 
 __all__ = ["COMPILE_SECONDS", "Loss", "can_compile", "compiled_loss", "pays"]
 
@@ -20,7 +22,7 @@ Loss = Callable[[Batch, str, Rng], Losses]
 COMPILE_SECONDS = 40.0
 _WORTH = 10.0
 _COMPILERS = ("c++", "g++", "clang++", "cl")
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
+_TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "bfloat16": 2e-2}
 
 
 def can_compile(model: GenerativeModel, device: torch.device) -> str:
@@ -48,17 +50,18 @@ def pays(remaining_seconds: float) -> bool:
 
 
 def compiled_loss(
-    model: GenerativeModel, batch: Batch, rng: Rng, progress: Progress, *, device: torch.device
+    model: GenerativeModel, batch: Batch, rng: Rng, progress: Progress, *, precision: str = "float32"
 ) -> tuple[Loss, bool]:
     """``model.loss`` compiled, and whether it is: the plain one if it fails to compile or disagrees.
 
-    Both are evaluated on ``batch``; a relative difference above 1e-3 (1e-6 in float64) is a disagreement.
+    Losses and gradient norms of both are compared on ``batch``; a relative difference above
+    1e-3 (1e-6 in float64, 2e-2 in bfloat16) is a disagreement.
     """
-    reason = can_compile(model, device)
+    reason = can_compile(model, batch.x.device)
     if not reason:
         compiled: Loss = torch.compile(model.loss, dynamic=False)
         try:
-            reason = _disagreement(model, compiled, batch, rng)
+            reason = _disagreement(model, compiled, batch, rng, precision)
         except RuntimeError as error:  # what Dynamo, Inductor and the C++ compiler raise in common
             reason = f"compiling failed ({type(error).__name__}: {str(error).strip().splitlines()[0]})"
         if not reason:
@@ -67,21 +70,25 @@ def compiled_loss(
     return model.loss, False
 
 
-@torch.no_grad()
-def _disagreement(model: GenerativeModel, compiled: Loss, batch: Batch, rng: Rng) -> str:
+def _disagreement(model: GenerativeModel, compiled: Loss, batch: Batch, rng: Rng, precision: str) -> str:
     buffers = [buffer.clone() for buffer in model.buffers()]
+    tolerance = _TOLERANCE[precision]
     for player in model.players():
-        with torch.enable_grad():
-            plain = model.loss(batch, player.name, rng).total.detach()
+        measured = []
+        for loss in (model.loss, compiled):
+            with autocast(precision, batch.x.device):
+                total = loss(batch, player.name, rng.fold(player.name)).total
+            gradients = torch.autograd.grad(total, player.parameters, allow_unused=True)
+            norm = get_total_norm([gradient for gradient in gradients if gradient is not None])
+            measured.append(torch.stack([total.detach(), norm.to(total.dtype)]))
             _restore(model, buffers)
-            fast = compiled(batch, player.name, rng).total.detach()
-            _restore(model, buffers)
-        tolerance = _TOLERANCE.get(plain.dtype, 2e-2)
-        if not bool(torch.isclose(fast, plain, rtol=tolerance, atol=tolerance)):
-            return f"the compiled loss of {player.name!r} is {float(fast):g}, the plain one {float(plain):g}"
+        plain, fast = measured
+        if not torch.allclose(fast, plain, rtol=tolerance, atol=tolerance):
+            return f"loss and gradient norm of {player.name!r} are {fast.tolist()} compiled, {plain.tolist()} plain"
     return ""
 
 
+@torch.no_grad()
 def _restore(model: GenerativeModel, buffers: list[torch.Tensor]) -> None:
     for buffer, saved in zip(model.buffers(), buffers, strict=True):
         buffer.copy_(saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -14,6 +15,8 @@ from types import TracebackType
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from headwater.errors import ConfigError, ResourceError, UsageError
 from headwater.settings import RunSettings
@@ -23,6 +26,8 @@ __all__ = ["TIMEOUT_VARIABLE", "Ranks", "fingerprint_of"]
 
 TIMEOUT_VARIABLE = "HEADWATER_DIST_TIMEOUT"
 _DEFAULT_TIMEOUT = 60
+_meeting: dict[str, Store] = {}
+_joined = itertools.count()
 
 
 def fingerprint_of(settings: RunSettings) -> str:
@@ -82,12 +87,30 @@ class Ranks:
         if self.world == 1:
             return
         self._device = device
-        backend = "nccl" if device.type == "cuda" else "gloo"
+        backend = "gloo"
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            backend = "nccl"
         with self._watching("meeting the other processes"):
             dist.init_process_group(
-                backend, rank=self.rank, world_size=self.world, timeout=timedelta(seconds=self.timeout)
+                backend,
+                store=self._store(),
+                rank=self.rank,
+                world_size=self.world,
+                timeout=timedelta(seconds=self.timeout),
             )
         self._introduce()
+
+    def _store(self) -> Store:
+        """Where addresses are exchanged: a drawer of its own for each run that this process takes part in.
+
+        Under torchrun the store outlives a process group; in a shared drawer a second run finds the first one's
+        addresses and waits for them.
+        """
+        if "store" not in _meeting:
+            limit = timedelta(seconds=self.timeout)
+            _meeting["store"] = next(rendezvous("env://", self.rank, self.world, timeout=limit))[0]
+        return PrefixStore(f"headwater run {next(_joined)}", _meeting["store"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headwater.errors import DivergenceError
 from headwater.models.base import GenerativeModel
-from headwater.runs.weights import non_finite
+from headwater.runs.weights import load_state, non_finite
 from headwater.training.ema import Ema
 from headwater.training.optimizer import PlayerOptimizer
 from headwater.training.state import TrainState
@@ -37,9 +37,9 @@ def restore_groups(
     groups: Mapping[str, Mapping[str, Tensor]], model: GenerativeModel, ema: Ema, optimizers: Sequence[PlayerOptimizer]
 ) -> None:
     """Set exactly what :func:`gather_groups` gave."""
-    model.load_state_dict(groups["model"])
+    load_state(model, groups["model"])
     if ema.active:
-        ema.average().load_state_dict(groups["ema"])
+        load_state(ema.average(), groups["ema"])
     for optimizer in optimizers:
         optimizer.restore(groups.get("optimizer", {}))
     torch.set_rng_state(groups["random"]["cpu"])

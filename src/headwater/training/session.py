@@ -78,6 +78,7 @@ class Session:
         restore_groups(checkpoint.groups, self.model, self.ema, self.optimizers)
         if not same_budget(checkpoint.state, self.settings):
             self.state.total, self.state.because = planned
+            self.state.paced = False
             self.state.stopped, self.state.waits = "", 0
         self.averages.restore(self.state.sums, self.state.counted)
         self._saved_step = checkpoint.step
@@ -90,7 +91,8 @@ class Session:
         """Compile the loss from here on, if that works here."""
         batch, rng = self.feed.batch(self.state.step, self.state.attempt, 0.0)
         with self.progress.phase("Compiling", total=1) as phase:
-            self.loss, worked = compiled_loss(self.model, batch, rng, self.progress, device=self.device)
+            precision = self.settings.training.precision
+            self.loss, worked = compiled_loss(self.model, batch, rng, self.progress, precision=precision)
             phase.advance()
         self.state.compiled = worked
         if worked:

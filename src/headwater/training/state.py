@@ -26,6 +26,7 @@ class TrainState:
         step: Optimizer steps done.
         total: Steps to do; None until minutes were turned into steps.
         because: Which budget gave ``total``.
+        paced: Whether the minutes, if there are any, were turned into steps.
         attempt: Rollbacks so far.
         lr_factor: What they left of the learning rate.
         reference: Held-out value before the first step.
@@ -41,6 +42,7 @@ class TrainState:
     step: int = 0
     total: int | None = None
     because: str = ""
+    paced: bool = False
     attempt: int = 0
     lr_factor: float = 1.0
     reference: float | None = None

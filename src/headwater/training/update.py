@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -16,8 +15,9 @@ from headwater.rng import Rng
 from headwater.training.compiling import Loss
 from headwater.training.distributed import Ranks
 from headwater.training.optimizer import PlayerOptimizer
+from headwater.training.precision import autocast
 
-__all__ = ["Update", "autocast", "update"]
+__all__ = ["Update", "update"]
 
 
 class Update(NamedTuple):
@@ -27,13 +27,6 @@ class Update(NamedTuple):
     figures: Float[Tensor, " figures"]
     finite: Bool[Tensor, ""]
     stop: Float[Tensor, ""]
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 inside matrix products and convolutions, where asked for."""
-    if precision == "bfloat16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 def update(

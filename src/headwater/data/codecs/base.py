@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from headwater.errors import CheckpointError
@@ -51,6 +51,8 @@ class Part(nn.Module, ABC):
 
     def __init__(self, columns: Sequence[int], *, reads: Literal["value", "missing"] = "value", **state: State) -> None:
         super().__init__()
+        if set(state) != self.needs():
+            raise TypeError(f"a part {self.kind!r} is made of {sorted(self.needs())}, got {sorted(state)}")
         self.columns = tuple(columns)
         self.reads = reads
         self._state = tuple(state)
@@ -59,10 +61,14 @@ class Part(nn.Module, ABC):
                 self.register_buffer(name, value)
             else:
                 setattr(self, name, value)
-        self.prepare()
 
-    def prepare(self) -> None:
-        """Derive what follows from the state; called once."""
+    @classmethod
+    def needs(cls) -> set[str]:
+        """Names of the state: what its classes annotate."""
+        own = [
+            vars(base).get("__annotations__", {}) for base in cls.__mro__ if issubclass(base, Part) and base is not Part
+        ]
+        return {name for names in own for name, kind in names.items() if "ClassVar" not in str(kind)}
 
     @property
     @abstractmethod
@@ -79,7 +85,7 @@ class Part(nn.Module, ABC):
         """Supports of its elements; ``names`` are those of its columns."""
 
     @abstractmethod
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         """``x`` and ``ladj``, in float64; ``dtype`` is what ``x`` will be rounded to."""
 
     @abstractmethod
@@ -92,7 +98,7 @@ class Part(nn.Module, ABC):
         return {"part": self.kind, "columns": list(self.columns), "reads": self.reads, "state": state}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any]) -> Part:
         """The part written by :meth:`to_json`.
 
         Raises:
@@ -104,7 +110,7 @@ class Part(nn.Module, ABC):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"codec.json: a part {cls.kind!r} cannot be read: {error!r}.") from None
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Part:
         """Follow the owner's device but stay float64: a knot rounded to float32 is another knot."""
         for name, buffer in self._buffers.items():
             if buffer is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from headwater.data.codecs.base import Encoded, Part
@@ -46,7 +46,7 @@ class Codes(Part):
             extra = {"classes": self.classes}
         return tuple(Segment.model_validate({"support": kind, "name": name, **extra}) for name in names)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         absent = torch.isnan(value)
         x = ((value - self.origin) / self.step).round()
         ladj = torch.zeros(value.shape[0], dtype=torch.float64, device=value.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from headwater.data.codecs.base import Encoded, Part
@@ -28,7 +28,7 @@ class Constant(Part):
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         return ()
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         return Encoded(value[:, :0], torch.zeros(value.shape[0], dtype=torch.float64, device=value.device))
 
     def decode(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch columns"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headwater.data.codecs.codes import Codes
 from headwater.data.codecs.constant import Constant
-from headwater.data.codecs.lattice import Lattice, fit_cells, pad_cells
+from headwater.data.codecs.lattice import Cells, Lattice, fit_cells, pad_cells
 from headwater.data.codecs.race import Race, class_shares
 from headwater.data.codecs.spline import fit_knots, pad_knots
 from headwater.data.codecs.standard import Continuous, Shape, to_line
@@ -69,36 +69,46 @@ def fit_race(members: Sequence[Member], group: Group) -> Race:
     return Race([m.index for m in members], missing=group.missing, shares=torch.from_numpy(np.stack(shares)))
 
 
+class _Column(NamedTuple):
+    """One fitted column of a lattice; ``rank`` is the cell of each code, None where codes are in order."""
+
+    origin: float
+    step: float
+    cells: Cells
+    rank: np.ndarray | None
+
+
 def fit_lattice(members: Sequence[Member], group: Group) -> Lattice:
     """Distribution functions of the columns' cells."""
-    origins, steps, cells, orders = [], [], [], []
-    for member in members:
-        column, values = member.column, member.present
-        flags, coded = group.reads == "missing", bool(column.categories) or column.type == "binary"
-        nonnegative = column.type == "integer" and (column.low or 0) >= 0 and column.low is not None
-        origin, step = (0.0, 1.0) if flags or coded else (column.low or 0.0, column.step)
-        if group.support == "open" and nonnegative:
-            origin = 0.0
-        codes = np.isnan(member.values) * 1.0 if flags else np.round((values - origin) / step)
-        if group.support == "ordered":
-            order = _by_frequency(codes, group.classes)
-            orders.append(order)
-            codes = order[codes.astype(np.int64)]
-        bounded = None if group.support == "open" else 2 if flags else column.cardinality
-        codes = codes if len(codes) else np.zeros(1)
-        cells.append(fit_cells(codes, cells=bounded, nonnegative=nonnegative))
-        origins.append(origin)
-        steps.append(step)
-    order = torch.from_numpy(np.stack(orders)) if orders else torch.zeros(0, dtype=torch.int64)
+    columns = [_fit_column(member, group) for member in members]
+    ranks = [column.rank for column in columns if column.rank is not None]
     return Lattice(
         [m.index for m in members],
         reads=group.reads,
         missing=group.missing,
-        origin=_vector(origins),
-        step=_vector(steps),
-        order=order,
-        **pad_cells(cells),
+        origin=_vector([column.origin for column in columns]),
+        step=_vector([column.step for column in columns]),
+        order=torch.from_numpy(np.stack(ranks)) if ranks else torch.zeros(0, dtype=torch.int64),
+        **pad_cells([column.cells for column in columns]),
     )
+
+
+def _fit_column(member: Member, group: Group) -> _Column:
+    column, bounded = member.column, group.support != "open"
+    if group.reads == "missing":
+        return _Column(0.0, 1.0, fit_cells(np.isnan(member.values) * 1.0, cells=2), None)
+    if column.categories or column.type == "binary":
+        codes, rank = member.present, None
+        if group.support == "ordered":
+            rank = _by_frequency(codes, group.classes)
+            codes = rank[codes.astype(np.int64)]
+        return _Column(0.0, 1.0, fit_cells(codes, cells=column.cardinality), rank)
+    nonnegative = column.type == "integer" and column.low is not None and column.low >= 0
+    origin = 0.0 if nonnegative and not bounded else column.low or 0.0
+    codes = np.round((member.present - origin) / column.step)
+    codes = codes if len(codes) else np.zeros(1)
+    cells = fit_cells(codes, cells=column.cardinality if bounded else None, nonnegative=nonnegative)
+    return _Column(origin, column.step, cells, None)
 
 
 def fit_continuous(members: Sequence[Member], group: Group) -> Continuous:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from headwater.data.codecs.base import Encoded, Part, normal_log_density
@@ -48,7 +48,8 @@ def fit_cells(codes: np.ndarray, *, cells: int | None, nonnegative: bool = False
     if cells is not None and cells <= _MOST:
         counts = np.bincount(codes.astype(np.int64), minlength=cells) + 0.5
         return _from_counts(np.arange(cells + 1, dtype=np.float64), counts, open_left=False, open_right=False)
-    values, counts = np.unique(codes.astype(np.float64), return_counts=True)
+    values, tally = np.unique(codes.astype(np.float64), return_counts=True)
+    counts = tally.astype(np.float64)
     spikes = values[counts * _MOST / 4 > counts.sum()][: _MOST // 4]
     grid = np.round(np.linspace(0, counts.sum() - 1, min(_MOST // 2, int(np.sqrt(counts.sum())) + 2)))
     quantiles = values[np.searchsorted(np.cumsum(counts), grid, side="right")]
@@ -58,7 +59,7 @@ def fit_cells(codes: np.ndarray, *, cells: int | None, nonnegative: bool = False
     elif nonnegative:
         ends[0] = 0.0
     at = np.unique(np.concatenate([quantiles, spikes, spikes + 1, ends]))
-    mass = np.add.reduceat(counts.astype(np.float64), np.searchsorted(values, at[:-1]).clip(max=len(values) - 1))
+    mass = np.add.reduceat(counts, np.searchsorted(values, at[:-1]).clip(max=len(values) - 1))
     mass[np.searchsorted(values, at[:-1]) == np.searchsorted(values, at[1:])] = 0  # bins that hold no value
     return _from_counts(at, mass + 0.5, open_left=cells is None and not nonnegative, open_right=cells is None)
 
@@ -108,7 +109,7 @@ class Lattice(Part):
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         return tuple(Segment(name=name) for name in names)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         absent = torch.isnan(value)
         if self.missing:
             value = torch.where(absent, self.origin, value)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from headwater.data.codecs.base import Encoded, Part
@@ -64,7 +64,7 @@ class NativePixels(_Pixels):
             return (Segment(support=Support.BINARY, size=self.size),)
         return (Segment(support=Support.INTEGER, size=self.size, low=0, high=self.levels - 1),)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         return Encoded(value, torch.zeros(value.shape[0], dtype=torch.float64, device=value.device))
 
     def decode(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch columns"]:
@@ -80,7 +80,7 @@ class LinearPixels(_Pixels):
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         return (Segment(size=self.size),)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         u, log_cell = self._spread(value, rng, dtype)
         ladj = self.size * (math.log(2 / self.levels) + log_cell)
         return Encoded(2 * u - 1, torch.full((value.shape[0],), ladj, dtype=torch.float64, device=value.device))
@@ -99,7 +99,7 @@ class LogitPixels(_Pixels):
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         return (Segment(size=self.size),)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         u, log_cell = self._spread(value, rng, dtype)
         s = self.alpha + (1 - 2 * self.alpha) * u
         log_s, log_rest = torch.log(s), torch.log1p(-s)

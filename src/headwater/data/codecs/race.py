@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from headwater.data.codecs.base import Encoded, Part, normal_log_density
@@ -53,7 +53,7 @@ class Race(Part):
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         return tuple(Segment(size=self.shares.shape[1], name=name) for name in names)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         columns, classes = self.shares.shape
         if self.missing:
             value = torch.where(torch.isnan(value), float(classes - 1), value)
@@ -69,6 +69,6 @@ class Race(Part):
         return Encoded(z.flatten(1), ladj)
 
     def decode(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch columns"]:
-        e = -torch.special.log_ndtr(x.double().unflatten(1, self.shares.shape))
+        e = -torch.special.log_ndtr(x.double().reshape(-1, *self.shares.shape))
         code = torch.argmin(e / self.shares, dim=-1).double()
         return torch.where(code == self.shares.shape[1] - 1, torch.nan, code) if self.missing else code

@@ -115,8 +115,8 @@ def fit_knots(values: np.ndarray) -> Knots:
     count = len(ordered)
     wanted = int(np.clip(np.sqrt(count) / 2, 2, _MOST)) + 1
     x = np.unique(ordered[np.round(np.linspace(0, count - 1, wanted)).astype(int)])
-    core = ordered[int(0.95 * (count - 1))] - ordered[int(0.05 * (count - 1))]
-    apart = np.concatenate([[True], np.diff(x) > 1e-6 * core])
+    inner = x if len(x) < 8 else x[len(x) // 10 : len(x) - len(x) // 10]  # one outlier sets no scale
+    apart = np.concatenate([[True], np.diff(x) > 1e-6 * (inner[-1] - inner[0])])
     x = x[apart] if apart.sum() > 1 else x[:1]
     if len(x) < 2:
         x, share = np.array([x[0] - 1.0, x[0] + 1.0]), np.array([0.16, 0.84])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from headwater.data.codecs.base import Encoded, Part, normal_log_density
@@ -79,7 +79,7 @@ class Continuous(Part):
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         return tuple(Segment(name=name) for name in names)
 
-    def encode(self, value: Float[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
+    def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
         absent = torch.isnan(value)
         if self.missing:  # any value of the support stands in, so that no NaN reaches a sum
             value = torch.where(absent, self._middle(), value)

@@ -39,7 +39,7 @@ def frame_to_polars(value: Any) -> tuple[pl.DataFrame, str]:
     try:
         frame = narwhals.from_native(value)
         frame = frame.collect() if isinstance(frame, narwhals.LazyFrame) else frame
-        return frame.to_polars(), str(frame.implementation)
+        return frame.to_polars(), frame.implementation.value
     except (TypeError, ValueError) as error:
         raise DataError(f"The frame cannot be read: {error}.") from None
 
@@ -72,13 +72,13 @@ def open_parquet(path: Path, limits: Limits) -> Source:
     Raises:
         DataError: damaged, or more columns or rows than accepted.
     """
-    pl = require_polars()
+    library = require_polars()
     regular_file(path)
     try:
-        lazy = pl.scan_parquet(path, glob=False)
+        lazy = library.scan_parquet(path, glob=False)
         names = lazy.collect_schema().names()
-        rows = int(lazy.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        rows = int(lazy.select(library.len()).collect().item())
+    except (library.exceptions.PolarsError, OSError, ValueError) as error:
         raise DataError(
             f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}.", hint="Is it complete?"
         ) from None
@@ -89,7 +89,7 @@ def open_parquet(path: Path, limits: Limits) -> Source:
         for start in range(0, rows, _BATCH):
             try:
                 yield lazy.slice(start, _BATCH).collect()
-            except (pl.exceptions.PolarsError, OSError) as error:
+            except (library.exceptions.PolarsError, OSError) as error:
                 raise DataError(f"{path}: row {start} ff. cannot be read: {str(error).splitlines()[0]}.") from None
 
     return Source(str(path), "parquet", names, batches, rows=rows, first_line=0)

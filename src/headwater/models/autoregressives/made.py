@@ -19,19 +19,22 @@ from headwater.scores import Score
 
 __all__ = ["MADE", "MADEConfig", "MADESampling"]
 
+_FEW = 16
 
 class MADEConfig(ModelConfig):
     """Settings of :class:`MADE`."""
 
     width: int = Field(256, ge=1, description="hidden units per layer")
     blocks: int = Field(2, ge=0, description="residual blocks of two masked layers")
-    mixtures: int = Field(16, ge=1, description="components of each mixture (reals, integers of many values)")
+    mixtures: int | None = Field(
+        None, ge=1, description="components of each mixture (reals, integers of many values); None: 32, of many elements 10"
+    )
     integer: Literal["auto", "logistic", "categorical"] = Field(
         "auto", description="integers: probability per value, or mixture of logistics; auto: by their number of values"
     )
     order: Literal["natural", "reversed", "random"] = Field("natural", description="the order elements are modelled in")
     order_seed: int = Field(0, ge=0, description="which random order")
-    activation: Literal["relu", "silu", "gelu", "elu"] = Field("silu", description="between the layers")
+    activation: Literal["relu", "silu", "gelu", "elu"] = Field("relu", description="between the layers")
 
 
 class MADESampling(Options):
@@ -90,8 +93,8 @@ class MADE(GenerativeModel, Density):
         ),
     )
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "training": {"batch_size": 256, "ema": 0.995},
-        "optimizer": {"lr": 2e-3, "weight_decay": 1e-3},
+        "training": {"batch_size": 512, "ema": 0.995},
+        "optimizer": {"lr": 3e-3, "weight_decay": 1e-3},
     }
 
     config: MADEConfig
@@ -99,7 +102,8 @@ class MADE(GenerativeModel, Density):
     def __init__(self, config: MADEConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
-        self.heads = Heads(event, mixtures=config.mixtures, real="mixture", integer=config.integer)
+        mixtures = config.mixtures or (32 if event.size <= _FEW else 10)
+        self.heads = Heads(event, mixtures=mixtures, real="mixture", integer=config.integer)
         self.network = MaskedMLP(
             event.size,
             self.heads.parameter_sizes,

@@ -10,7 +10,7 @@ __all__ = ["causal_window", "choose_patch", "patch_order"]
 
 
 def choose_patch(height: int, width: int, most: int = 200, least: int = 4) -> tuple[int, int]:
-    """The smallest patch of ``least`` pixels or more that makes at most ``most`` of them: a piece of a row, if possible.
+    """The smallest patch of at least ``least`` pixels that makes at most ``most`` of them: part of a row, if possible.
 
     >>> choose_patch(8, 8), choose_patch(28, 28), choose_patch(64, 64)
     ((1, 4), (1, 4), (1, 32))

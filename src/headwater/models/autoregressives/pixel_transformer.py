@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from headwater.distributions.heads import Heads
-from headwater.errors import UsageError
+from headwater.errors import UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.autoregressives.patches import causal_window, choose_patch, patch_order
 from headwater.models.base import Batch, Density, GenerativeModel, Losses, ModelConfig, Options, Paper, Player
@@ -62,8 +62,8 @@ class PixelTransformer(GenerativeModel, Density):
     likelihood stays exact.
 
     Raises:
-        UsageError: the event is not a picture, its elements differ in support, the patch does
-            not divide it, or ``heads`` does not divide ``width``.
+        UnsupportedEventError: the event is not a picture, or its pixels differ in support.
+        UsageError: the patch does not divide the picture, or ``heads`` does not divide ``width``.
 
     >>> from headwater.rng import Rng
     >>> config = PixelTransformerConfig(width=8, depth=1, heads=2)
@@ -251,11 +251,10 @@ class PixelTransformer(GenerativeModel, Density):
 def _patch(config: PixelTransformerConfig, event: EventSpec) -> tuple[int, int]:
     """The patch, after everything that does not fit was refused."""
     if not event.is_image or len(event.segments) != 1:
-        raise UsageError(
-            f"'pixel-transformer' models pictures of one kind of pixel, got {event}.", hint="Use model.name=made."
+        raise UnsupportedEventError(
+            f"'pixel-transformer' models pictures of one kind of pixel, got {event}.",
+            hint="For vectors and tables use model.name=made.",
         )
-    if event.segments[0].cardinality is None and event.segments[0].support.discrete:
-        raise UsageError(f"'pixel-transformer' needs pixels with a known number of levels, got {event}.")
     if config.width % config.heads:
         raise UsageError(f"model.heads={config.heads} does not divide model.width={config.width}.")
     _, height, width = event.shape

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from headwater.errors import UsageError
+from headwater.errors import UnsupportedEventError
 from headwater.events import ContextSpec, Encoding, EventSpec, Support
 from headwater.models.base import Batch, ClosedForm, Density, GenerativeModel, Losses, ModelConfig, Paper, Player
 from headwater.models.baselines.classes import (
@@ -66,9 +66,9 @@ class RealElements(nn.Module):
     def _fit(self, rows: Rows, part: slice) -> None:
         most, x, trial = self.mean.shape[2], rows.all.double(), rows.trial.double()
         sizes = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k < most] + [most]
-        trials = [expectation_maximization(trial, quantile_start(trial, k)) for k in sizes]
+        trials = [_shared(trial, k) for k in sizes]
         best = torch.stack([log_density(rows.judge.double(), m).mean(dim=0) for m in trials]).argmax(dim=0)
-        whole = trials if rows.all is rows.trial else [expectation_maximization(x, quantile_start(x, k)) for k in sizes]
+        whole = trials if rows.all is rows.trial else [_shared(x, k) for k in sizes]
         shared = self._padded(best, whole)
         for c, own in enumerate(rows.classes):
             fitted = shared
@@ -98,6 +98,11 @@ class RealElements(nn.Module):
         return mean + scale * rng.normal("element", mean.shape[1], dtype=mean.dtype)
 
 
+def _shared(x: Float[Tensor, "rows elements"], components: int) -> Mixtures:
+    """One pseudo-row per component keeps Gaussians from collapsing onto single rows."""
+    return expectation_maximization(x, quantile_start(x, components), strength=float(components))
+
+
 class Independent(GenerativeModel, Density, ClosedForm):
     """``p(x | c) = prod_d p_d(x_d | c)``: counts for discrete elements, Gaussian mixtures for real ones.
 
@@ -105,8 +110,8 @@ class Independent(GenerativeModel, Density, ClosedForm):
     Without a label the density is the mixture of the classes by their frequency.
 
     Raises:
-        UsageError: an element of a support other than real, integer, binary or
-            categorical, or a context that is not a label.
+        UnsupportedEventError: an element of a support other than real, integer, binary or categorical.
+        UsageError: a context that is not a label.
     """
 
     Config: ClassVar[type[ModelConfig]] = IndependentConfig
@@ -137,7 +142,7 @@ class Independent(GenerativeModel, Density, ClosedForm):
             elif segment.support is Support.REAL:
                 self.parts.append(RealElements(segment.size, classes, config.components))
             else:
-                raise UsageError(
+                raise UnsupportedEventError(
                     f"'independent' has no distribution for elements of support {segment.support.value!r}.",
                     hint="Elements are real, integer, binary or categorical in the native encoding.",
                 )

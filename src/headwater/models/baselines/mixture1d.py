@@ -42,7 +42,7 @@ def quantile_start(x: Float[Tensor, "rows elements"], components: int) -> Mixtur
 
 
 def expectation_maximization(
-    x: Float[Tensor, "rows elements"], start: Mixtures, *, steps: int = 60, strength: float = 1.0
+    x: Float[Tensor, "rows elements"], start: Mixtures, *, steps: int = 60, strength: float
 ) -> Mixtures:
     """Maximum a posteriori: ``strength`` pseudo-rows that look like ``start`` are added to the rows.
 

@@ -26,7 +26,7 @@ from headwater.models.diffusions.guidance import guided
 from headwater.models.diffusions.likelihood import log_likelihood, rademacher
 from headwater.models.diffusions.ode import SolverOptions, integrate
 from headwater.models.diffusions.options import FlowMatchingConfig, Sampling, Scoring
-from headwater.models.diffusions.paths import interpolate, target
+from headwater.models.diffusions.paths import TIMES, interpolate, target
 from headwater.models.diffusions.velocity import build_velocity
 from headwater.rng import Rng
 from headwater.scores import Score
@@ -37,7 +37,7 @@ _EXACT_TRACE = 64  # events of at most so many elements get the exact trace
 _FLOATS = 1 << 24  # numbers held at once, per layer, when sampling
 _TRACED = 1 << 21  # the same when scoring, which keeps all layers for the trace
 _CHECKED = 64  # events whose likelihood is computed again, coarser, for the error of the solver
-_ROUND_TRIP = 1e-5  # tolerance of the codes; sampling needs less
+_ROUND_TRIP = 1e-6  # tolerance of the codes; sampling needs less
 
 
 class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
@@ -115,10 +115,7 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
 
     def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
         x1 = batch.x
-        if self.config.time == "uniform":
-            t = rng.uniform("time", dtype=x1.dtype)
-        else:
-            t = torch.sigmoid(rng.normal("time", dtype=x1.dtype))
+        t = TIMES[self.config.time](rng, x1.dtype)
         x0 = rng.normal("noise", *x1.shape[1:], dtype=x1.dtype)
         v = self.velocity(t, interpolate(x0, x1, t), batch.context)
         square = (v - target(x0, x1)).square()

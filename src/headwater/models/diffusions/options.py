@@ -23,8 +23,8 @@ class FlowMatchingConfig(ModelConfig):
     layers: int = Field(1, ge=1, le=16, description="pictures: residual blocks per resolution")
     attention: int = Field(64, ge=0, le=4096, description="pictures: attention where at most so many positions")
     embedding: int = Field(128, ge=8, le=4096, description="length of the embedding of time and context")
-    time: Literal["uniform", "logit-normal"] = Field(
-        "uniform", description="density of the training times; logit-normal favours the middle of the path"
+    time: Literal["uniform", "late", "logit-normal"] = Field(
+        "late", description="density of the training times: late favours the end of the path, where detail forms"
     )
 
 

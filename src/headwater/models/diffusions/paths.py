@@ -11,16 +11,25 @@ https://arxiv.org/abs/2209.15571.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from headwater.distributions.solvers import expand
+from headwater.rng import Rng
 
 __all__ = [
+    "TIMES",
     "denoised_from_velocity",
     "interpolate",
+    "late_time",
+    "logit_normal_time",
     "noise_from_velocity",
     "target",
+    "uniform_time",
     "velocity_from_denoised",
     "velocity_from_noise",
 ]
@@ -70,3 +79,34 @@ def velocity_from_noise(
 ) -> Float[Tensor, "batch *event"]:
     """``v = (x_t - E[x0 | x_t]) / t``, for ``t > 0``."""
     return (x - noise) / expand(t, x)
+
+
+def uniform_time(rng: Rng, dtype: torch.dtype) -> Float[Tensor, " batch"]:
+    """``t`` uniform on (0, 1), as in the papers."""
+    return rng.uniform("time", dtype=dtype)
+
+
+def late_time(rng: Rng, dtype: torch.dtype) -> Float[Tensor, " batch"]:
+    """``t = 1 - u^2`` with u uniform: density ``1 / (2 sqrt(1 - t))``.
+
+    Structure of width w forms where ``1 - t`` is about w. The likelihood's own weight of the squared error of the
+    velocity, ``t / (1 - t)`` (equation 15 of Variational Diffusion Models, Kingma, Salimans, Poole & Ho, 2021,
+    https://arxiv.org/abs/2107.00630, with ``SNR = t^2 / (1 - t)^2``), grows there too fast to be sampled from; this
+    goes half of the way.
+    """
+    return 1 - rng.uniform("time", dtype=dtype).square()
+
+
+def logit_normal_time(rng: Rng, dtype: torch.dtype) -> Float[Tensor, " batch"]:
+    """``t`` with a standard normal logit: it favours the middle of the path, as large picture models do.
+
+    Reference: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis (Esser et al., 2024),
+    https://arxiv.org/abs/2403.03206, section 3.1.
+    """
+    return torch.sigmoid(rng.normal("time", dtype=dtype))
+
+
+TIMES: Mapping[str, Callable[[Rng, torch.dtype], Tensor]] = MappingProxyType(
+    {"uniform": uniform_time, "late": late_time, "logit-normal": logit_normal_time}
+)
+"""Densities of the training times, by name; each event's time depends on its own key alone."""

@@ -47,7 +47,7 @@ class RowField(nn.Module):
         self, x: Float[Tensor, "batch *event"], t: Float[Tensor, " batch"], context: Float[Tensor, "batch size"] | None
     ) -> Float[Tensor, "batch *event"]:
         rows = x.flatten(1)
-        waves = fourier(rows.flatten(), self.frequencies).reshape(len(rows), -1)
+        waves = fourier(rows, self.frequencies).flatten(1)
         out = self.network(torch.cat([rows, waves], dim=1), self.time(t, context))
         return out.reshape(x.shape)
 
