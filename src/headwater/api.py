@@ -13,8 +13,8 @@ from headwater.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from headwater.data.inspection import Inspection
-    from headwater.evaluation.leaderboard import Leaderboard
     from headwater.evaluation.evaluation import Evaluation
+    from headwater.evaluation.leaderboard import Leaderboard
     from headwater.runs.run import Run
     from headwater.settings import RunSettings
 

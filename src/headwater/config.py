@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from headwater.errors import ConfigError, did_you_mean
 
@@ -28,6 +28,15 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none_in_words(cls, value: Any, info: Any) -> Any:
+        """TOML and the command line have no null: they say ``none``, where a setting accepts None and no text."""
+        if value != "none" or info.field_name is None:
+            return value
+        accepted = get_args(cls.model_fields[info.field_name].annotation)
+        return None if type(None) in accepted and str not in accepted else value
 
     @classmethod
     def parse(cls: type[_ConfigT], values: Mapping[str, Any], *, where: str = "config") -> _ConfigT:

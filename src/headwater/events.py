@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+
 from pydantic import Field, model_validator
 
 from headwater.config import Config

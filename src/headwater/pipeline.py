@@ -76,15 +76,18 @@ def train(prepared: Prepared, *, out: str | Path | None = None, exist_ok: bool =
     folder = RunFolder.create(path, exist_ok=exist_ok, data_path=settings.data.path)
     progress.note(f"run: {folder.path} ({model}); Ctrl-C saves, then: headwater resume {_shown(folder.path)}")
     with folder.writing(progress=progress):
+        if any(folder.checkpoints.iterdir()):
+            raise UsageError(
+                f"{_shown(folder.path)} holds a trained run already; nothing of it is overwritten.",
+                hint=f"headwater resume {_shown(folder.path)}   or another --out",
+            )
         _describe(folder, prepared)
         result = fit_run(prepared.dataset, prepared.codec, settings, folder, progress=progress)
     _say_how_it_ended(result, progress)
     return Run.load(folder.path, device=settings.device, progress=progress)
 
 
-def resume_run(
-    path: Path, data: Any, *, budget: Mapping[str, Any], allow_data_change: bool, progress: Progress
-) -> Run:
+def resume_run(path: Path, data: Any, *, budget: Mapping[str, Any], allow_data_change: bool, progress: Progress) -> Run:
     """Train on, with another budget where one is given."""
     folder = RunFolder.open(path)
     settings = folder.read_settings()

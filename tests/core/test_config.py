@@ -84,3 +84,12 @@ def test_hostile_files_are_refused_fast(tmp_path: Path) -> None:
         read_toml(code)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_toml(tmp_path / "missing.toml")
+
+
+def test_none_has_a_word() -> None:
+    settings = RunSettings.parse(
+        apply_assignments({}, ["optimizer.clip=none", "training.patience=none", "data.label=none"])
+    )
+    assert settings.optimizer.clip is None
+    assert settings.training.patience is None
+    assert settings.data.label == "none"

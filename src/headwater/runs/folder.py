@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +23,6 @@ from headwater.runs.reporter import PythonWarnings
 from headwater.settings import RunSettings
 
 __all__ = ["RunFolder"]
-
-_UNSET = "unset"
 
 
 class RunFolder:
@@ -128,12 +125,10 @@ class RunFolder:
             yield self
 
     def write_settings(self, settings: RunSettings) -> None:
-        """Write ``config.toml``; what is None though its default is not is listed under ``unset``."""
+        """Write ``config.toml``; what is None though its default is not is spelled ``none``."""
         values = settings.model_dump(mode="json")
-        default = RunSettings.model_validate(tomllib.loads(to_toml(values))).model_dump(mode="json")
-        unset = [path for path in _nones(values) if _at(default, path) is not None]
-        text = to_toml({**values, **({_UNSET: unset} if unset else {})})
-        write_atomic(self.path / "config.toml", text.encode())
+        default = RunSettings().model_dump(mode="json")
+        write_atomic(self.path / "config.toml", to_toml(_spelled(values, default)).encode())
 
     def read_settings(self) -> RunSettings:
         """Read ``config.toml``.
@@ -141,14 +136,8 @@ class RunFolder:
         Raises:
             ConfigError: not TOML, too large or deep, or a setting that does not exist.
         """
-        values = read_toml(self.path / "config.toml")
-        unset = values.pop(_UNSET, [])
-        for path in unset if isinstance(unset, list) else ():
-            section, _, key = str(path).rpartition(".")
-            target = values.setdefault(section, {}) if section else values
-            if isinstance(target, dict):
-                target[key] = None
-        return RunSettings.parse(values, where=str(self.path / "config.toml"))
+        file = self.path / "config.toml"
+        return RunSettings.parse(read_toml(file), where=str(file))
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write ``run.json``, ``schema.json``, ``codec.json`` or another JSON object of the run, atomically."""
@@ -187,7 +176,7 @@ def _refuse_place(path: Path, data_path: Path | str | None, *, exist_ok: bool) -
     if path == Path(path.anchor):
         raise UsageError(f"A run cannot be written to {path}.", hint="Give a folder of its own: --out runs")
     if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file; a run needs a folder of its own.", hint="Choose another --name or --out.")
+        raise UsageError(f"{path} is a file; a run needs a folder of its own.", hint="Choose another --out.")
     data = _absolute(Path(data_path)) if data_path is not None else None
     if data is not None and data.is_dir() and path.is_relative_to(data):
         raise UsageError(
@@ -197,22 +186,17 @@ def _refuse_place(path: Path, data_path: Path | str | None, *, exist_ok: bool) -
     if not exist_ok and path.is_dir() and any(path.iterdir()):
         raise UsageError(
             f"{path} exists and is not empty.",
-            hint="Choose another --name, go on with it by `headwater resume`, or pass --exist-ok. Nothing is deleted.",
+            hint="Choose another --out, go on with it by `headwater resume`, or pass --exist-ok. Nothing is deleted.",
         )
 
 
-def _nones(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
+def _spelled(values: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with every None that is not the default spelled as a word, since TOML has no null."""
+    spelled: dict[str, Any] = {}
     for key, value in values.items():
-        if value is None:
-            found.append(prefix + key)
-        elif isinstance(value, Mapping) and not prefix and key != "model":
-            found += _nones(value, f"{key}.")
-    return found
-
-
-def _at(values: Mapping[str, Any], path: str) -> Any:
-    node: Any = values
-    for part in path.split("."):
-        node = node[part]
-    return node
+        usual = default.get(key)
+        if isinstance(value, Mapping) and isinstance(usual, Mapping) and key != "model":
+            spelled[key] = _spelled(value, usual)
+        else:
+            spelled[key] = "none" if value is None and usual is not None else value
+    return spelled

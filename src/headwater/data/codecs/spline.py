@@ -24,6 +24,7 @@ from torch import Tensor
 __all__ = ["Knots", "fit_knots", "pad_knots", "spline_forward", "spline_inverse"]
 
 _MOST = 64
+_TAIL = 16
 
 
 class _Bin(NamedTuple):
@@ -114,7 +115,9 @@ def fit_knots(values: np.ndarray) -> Knots:
     ordered = np.sort(values.astype(np.float64))
     count = len(ordered)
     wanted = int(np.clip(np.sqrt(count) / 2, 2, _MOST)) + 1
-    x = np.unique(ordered[np.round(np.linspace(0, count - 1, wanted)).astype(int)])
+    tails = 0.5 ** np.arange(1, max(1.0, np.log2(count / _TAIL)))  # finer towards the ends, where densities bend
+    shares = np.concatenate([np.linspace(0, 1, wanted), tails, 1 - tails])
+    x = np.unique(ordered[np.round(shares * (count - 1)).astype(int)])
     inner = x if len(x) < 8 else x[len(x) // 10 : len(x) - len(x) // 10]  # one outlier sets no scale
     apart = np.concatenate([[True], np.diff(x) > 1e-6 * (inner[-1] - inner[0])])
     x = x[apart] if apart.sum() > 1 else x[:1]

@@ -21,13 +21,16 @@ __all__ = ["MADE", "MADEConfig", "MADESampling"]
 
 _FEW = 16
 
+
 class MADEConfig(ModelConfig):
     """Settings of :class:`MADE`."""
 
     width: int = Field(256, ge=1, description="hidden units per layer")
     blocks: int = Field(2, ge=0, description="residual blocks of two masked layers")
     mixtures: int | None = Field(
-        None, ge=1, description="components of each mixture (reals, integers of many values); None: 32, of many elements 10"
+        None,
+        ge=1,
+        description="components of each mixture (reals, integers of many values); None: 32, of many elements 10",
     )
     integer: Literal["auto", "logistic", "categorical"] = Field(
         "auto", description="integers: probability per value, or mixture of logistics; auto: by their number of values"

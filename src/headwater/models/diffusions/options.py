@@ -34,6 +34,7 @@ class Sampling(SolverOptions):
     solver: Literal["euler", "midpoint", "heun", "rk4", "adaptive"] = Field(
         "heun", description="on a grid: euler, midpoint, heun, rk4; adaptive: Dormand-Prince, steps per event"
     )
+    steps: int = Field(24, ge=1, le=10_000, description="steps of a solver on a grid")
     guidance: float = Field(
         1.0, ge=0, le=100, description="1: as trained; above: more typical of the context; 0: context ignored"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, final
 
@@ -23,6 +24,7 @@ __all__ = ["NSF", "NSFConfig"]
 
 _AUTOREGRESSIVE_UP_TO = 64
 _LU_UP_TO = 128
+_BINS = ((3, 32), (8, 16), (math.inf, 8))
 
 
 class NSFConfig(FlowConfig):
@@ -32,11 +34,13 @@ class NSFConfig(FlowConfig):
         "auto", description="what decides the splines; auto: autoregressive up to 64 dimensions, coupling beyond"
     )
     transforms: int = Field(5, ge=1, le=64, description="number of spline layers")
-    bins: int = Field(8, ge=2, le=64, description="bins of a spline")
+    bins: int | None = Field(
+        None, ge=2, le=64, description="bins of a spline; None: 32 up to 3 dimensions, 16 up to 8, else 8"
+    )
     bound: float = Field(4.0, gt=0, le=100, description="the splines act on [-bound, bound], beyond is the identity")
     width: int = Field(128, ge=4, le=4096, description="hidden width of the networks")
     blocks: int = Field(2, ge=0, le=16, description="residual blocks of a network")
-    activation: Literal["relu", "silu", "gelu", "elu"] = Field("silu", description="of the networks")
+    activation: Literal["relu", "silu", "gelu", "elu"] = Field("relu", description="of the networks")
     linear: Literal["auto", "lu", "permutation", "none"] = Field(
         "auto", description="what mixes the dimensions between layers; auto: LU up to 128 dimensions, else permutations"
     )
@@ -92,7 +96,8 @@ class NSF(FlowModel):
 
     def _splines(self, features: int, context: int, number: int) -> Bijection:
         config = self.config
-        splines = RationalQuadratic(config.bins, config.bound)
+        bins = config.bins or next(bins for most, bins in _BINS if features <= most)
+        splines = RationalQuadratic(bins, config.bound)
         width, blocks, activation = config.width, config.blocks, config.activation
         kind = config.kind
         if kind == "auto":
