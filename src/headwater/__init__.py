@@ -1,7 +1,7 @@
 """Headwater: deep generative models on a person's own data, under one contract.
 
 >>> import headwater
->>> sorted(entry.name for entry in headwater.models("*flow*"))
+>>> sorted(entry.name for entry in headwater.list_models("*flow*"))
 ['flow-matching', 'nsf']
 
 The functions are imported on first use, so that ``import headwater`` and
@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headwater.api import compare, evaluate, fit, inspect, load, models, resume
+    from headwater.api import compare, evaluate, fit, inspect, list_models, load, resume
     from headwater.runs.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "compare", "evaluate", "fit", "inspect", "load", "models", "resume"]
+__all__ = ["Run", "__version__", "compare", "evaluate", "fit", "inspect", "list_models", "load", "resume"]
 
 
 def __getattr__(name: str) -> object:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headwater.runs.run import Run
     from headwater.settings import RunSettings
 
-__all__ = ["compare", "evaluate", "fit", "gather_settings", "inspect", "load", "models", "resume"]
+__all__ = ["compare", "evaluate", "fit", "gather_settings", "inspect", "list_models", "load", "resume"]
 
 
 def gather_settings(
@@ -80,7 +80,7 @@ def fit(
 
     Args:
         data: A path (folder, zip, npy, npz, idx, CSV, Parquet), an array, a tensor or a data frame.
-        model: A registered name, see :func:`models`; ``nsf`` by default.
+        model: A registered name, see :func:`list_models`; ``nsf`` by default.
         out: Run folder; by default ``runs/<data>-<model>`` with a counter.
         label: What to condition on: a column, an array's key, ``folder``, or ``none``.
         steps, epochs, minutes: Budgets; the first one reached ends training. None: chosen by data size.
@@ -191,6 +191,6 @@ def inspect(data: Any, **settings: Any) -> Inspection:
     return inspect_data(data, DataSettings.parse(settings, where="data"))
 
 
-def models(pattern: str = "*") -> tuple[Entry, ...]:
+def list_models(pattern: str = "*") -> tuple[Entry, ...]:
     """Registered models whose name or family matches a shell pattern."""
     return names(pattern)

@@ -45,6 +45,9 @@ def is_main_process() -> bool:
 def prepare(data: Any, settings: RunSettings, progress: Progress) -> Prepared:
     """Read the data and fit the codec in the encoding that the model wants."""
     cls = load_class(str(settings.model["name"]))
+    if settings.data.path is not None:  # absolute, so that the run resumes from any working folder
+        where = {"path": str(Path(settings.data.path).resolve())}
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update=where)})
     dataset = open_dataset(data, settings.data, progress=progress)
     codec = Codec.fit(dataset, cls.encoding)
     rows = ", ".join(f"{len(rows):,} {name}" for name, rows in dataset.splits.items())
@@ -66,15 +69,13 @@ def train(prepared: Prepared, *, out: str | Path | None = None, exist_ok: bool =
     """
     settings, progress = prepared.settings, prepared.progress
     model = str(settings.model["name"])
-    path = Path(out) if out is not None else RUNS / default_name(settings.data.path, model, RUNS)
-    if out is not None:
-        check_name(path.resolve().name)
+    path = _place(out, settings)
     if not is_main_process():
         folder = RunFolder(path.resolve())
         fit_run(prepared.dataset, prepared.codec, settings, folder, progress=progress)
         return Run.load(folder.path, device=settings.device)
     folder = RunFolder.create(path, exist_ok=exist_ok, data_path=settings.data.path)
-    progress.note(f"run: {folder.path} ({model}); Ctrl-C saves, then: headwater resume {_shown(folder.path)}")
+    progress.note(f"run: {_shown(folder.path)} ({model}); Ctrl-C saves, then: headwater resume {_shown(folder.path)}")
     with folder.writing(progress=progress):
         if any(folder.checkpoints.iterdir()):
             raise UsageError(
@@ -112,6 +113,15 @@ def resume_run(path: Path, data: Any, *, budget: Mapping[str, Any], allow_data_c
         folder.write_settings(settings)
     _say_how_it_ended(result, progress)
     return Run.load(folder.path, device=settings.device, progress=progress)
+
+
+def _place(out: str | Path | None, settings: RunSettings) -> Path:
+    if out is not None:
+        check_name(Path(out).resolve().name)
+        return Path(out)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("Several processes need one name for their run.", hint="Give it: --out runs/NAME")
+    return RUNS / default_name(settings.data.path, str(settings.model["name"]), RUNS)
 
 
 def _describe(folder: RunFolder, prepared: Prepared) -> None:

@@ -29,7 +29,7 @@ def test_made_comes_near_the_entropy_of_moons() -> None:
     x = moons.sample(20_000, Rng.of(0, 20_000))
     held = moons.sample(4_000, Rng.of(1, 4_000))
     model = MADE(MADEConfig(width=64, blocks=1, mixtures=16), EventSpec.real(2), ContextSpec())
-    train(model, x, 400, 256, 5e-3)
+    train(model, x, 250, 256, 5e-3)
     with torch.no_grad():
         gap = float((moons.log_prob(held) - model.log_prob(held).value).mean())
     assert -0.02 < gap < 0.1
@@ -41,7 +41,7 @@ def test_pixel_transformer_learns_that_rows_repeat() -> None:
     x = row[:, None, None, :].expand(-1, 1, 4, 4).contiguous()
     config = PixelTransformerConfig(width=16, depth=1, heads=2, patch=(1, 2), patch_width=16)
     model = PixelTransformer(config, EventSpec.pixels(1, 4, 4, levels=2), ContextSpec())
-    train(model, x, 250, 64, 5e-3)
+    train(model, x, 150, 64, 5e-3)
     with torch.no_grad():
         nll = -float(model.log_prob(x[:1_000]).value.mean())
     assert 2.7 < nll < 3.3

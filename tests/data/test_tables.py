@@ -372,9 +372,9 @@ def test_parquet_unsupported_columns_are_named_and_the_rest_is_read(tmp_path: Pa
             "nested": [[i, i] for i in range(n)],
             "struct": [{"a": i} for i in range(n)],
             "price": pl.Series([f"{i}.25" for i in range(n)]).cast(pl.Decimal(10, 2)),
-            "when": pl.Series([dt.datetime(2024, 3, 30, 12, i % 60) for i in range(n)]).dt.replace_time_zone(
-                "Europe/Berlin"
-            ),
+            "when": pl.datetime_range(
+                dt.datetime(2024, 3, 30, 12), dt.datetime(2024, 3, 30, 12, 59), "1m", eager=True
+            ).dt.replace_time_zone("Europe/Berlin"),
         }
     )
     frame.write_parquet(path)

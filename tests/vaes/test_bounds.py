@@ -52,10 +52,10 @@ def test_priors_sample_what_they_score() -> None:
         with torch.no_grad():
             for parameter in prior.parameters():
                 parameter.copy_(0.7 * torch.randn_like(parameter))
-        z = prior.sample(4000, context, Rng.of(0, 4000))
+        z = prior.sample(4000, context, Rng.of(0, 4000)).detach()
         grid = torch.linspace(-9, 9, 4001)[:, None]
         for label in range(2):
-            density = prior.log_prob(grid, context[2000 * label][None].expand(len(grid), -1)).exp()
+            density = prior.log_prob(grid, context[2000 * label][None].expand(len(grid), -1)).detach().exp()
             assert abs(float(torch.trapezoid(density, grid[:, 0])) - 1) < 1e-3
             mean = float(torch.trapezoid(density * grid[:, 0], grid[:, 0]))
             drawn = z[2000 * label : 2000 * (label + 1), 0]

@@ -20,10 +20,10 @@ __all__ = ["checks", "cite", "completion", "models"]
 
 def models(pattern: Annotated[str, Parameter(help="shell pattern over names and families")] = "*", /) -> None:
     """List the models, built in and from plug-ins."""
-    from headwater.api import models as registered
+    from headwater.api import list_models
     from headwater.errors import UsageError
 
-    found = registered(pattern)
+    found = list_models(pattern)
     if not found:
         raise UsageError(f"No model matches {pattern!r}.", hint="headwater models   lists all of them")
     width = max(len(entry.name) for entry in found)

@@ -63,8 +63,9 @@ def fit(
         return
     run = train(prepared, out=out, exist_ok=exist_ok)
     if is_main_process():
-        say(f"run: {run.path}")
-        say(f"next: headwater sample {run.path} -n 100 --out samples   |   headwater evaluate {run.path}")
+        shown = run.path.relative_to(Path.cwd()) if run.path.is_relative_to(Path.cwd()) else run.path
+        say(f"run: {shown}")
+        say(f"next: headwater sample {shown} -n 100   |   headwater evaluate {shown}")
 
 
 def resume(

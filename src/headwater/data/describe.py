@@ -64,6 +64,7 @@ def survey(array: np.ndarray, where: str) -> Survey:
             low, high = np.minimum(low, piece.min(0)), np.maximum(high, piece.max(0))
             unit = False
             continue
+        piece = piece.astype(np.float64)  # float32 cannot hold the limit that it is compared with
         gone = np.isnan(piece)
         bad = ~gone & ~(np.abs(piece) <= HUGE)
         if bad.any():

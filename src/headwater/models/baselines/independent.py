@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,15 +21,12 @@ from headwater.models.baselines.classes import (
     number_of_classes,
 )
 from headwater.models.baselines.counts import CountTables
-from headwater.models.baselines.held_out import Rows, choice_rows, shuffled
-from headwater.models.baselines.mixture1d import Mixtures, expectation_maximization, log_density, quantile_start
+from headwater.models.baselines.held_out import choice_rows, shuffled
+from headwater.models.baselines.reals import RealElements
 from headwater.rng import Rng
 from headwater.scores import Score
 
 __all__ = ["Independent", "IndependentConfig"]
-
-_CHUNK = 20_000_000
-_CLASS_STRENGTH = 10.0
 
 
 class IndependentConfig(ModelConfig):
@@ -40,67 +37,6 @@ class IndependentConfig(ModelConfig):
     )
     cells: int = Field(512, ge=16, le=65536, description="most cells of an integer element's table")
     max_rows: int = Field(50_000, ge=1, description="most rows to fit the real elements to")
-
-
-class RealElements(nn.Module):
-    """Gaussian mixtures of the elements of one real segment, one set per class."""
-
-    log_weight: Float[Tensor, "classes elements components"]
-    mean: Float[Tensor, "classes elements components"]
-    scale: Float[Tensor, "classes elements components"]
-
-    def __init__(self, elements: int, classes: int, components: int) -> None:
-        super().__init__()
-        shape = (classes, elements, components)
-        self.register_buffer("log_weight", torch.full(shape, -math.log(components)))
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("scale", torch.ones(shape))
-
-    def fit(self, rows: Rows) -> None:
-        """The number of Gaussians of each element is the one best on the held-out rows."""
-        step = max(1, _CHUNK // (len(rows.all) * self.mean.shape[2]))
-        for start in range(0, self.mean.shape[1], step):
-            part = slice(start, start + step)
-            self._fit(rows.columns(part), part)
-
-    def _fit(self, rows: Rows, part: slice) -> None:
-        most, x, trial = self.mean.shape[2], rows.all.double(), rows.trial.double()
-        sizes = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k < most] + [most]
-        trials = [_shared(trial, k) for k in sizes]
-        best = torch.stack([log_density(rows.judge.double(), m).mean(dim=0) for m in trials]).argmax(dim=0)
-        whole = trials if rows.all is rows.trial else [_shared(x, k) for k in sizes]
-        shared = self._padded(best, whole)
-        for c, own in enumerate(rows.classes):
-            fitted = shared
-            if len(rows.classes) > 1 and len(own):
-                fitted = expectation_maximization(own.double(), shared, steps=20, strength=_CLASS_STRENGTH)
-            for buffer, value in zip((self.log_weight, self.mean, self.scale), fitted, strict=True):
-                buffer[c, part] = value.to(buffer.dtype)
-
-    def _padded(self, best: Int64[Tensor, " elements"], options: list[Mixtures]) -> Mixtures:
-        """For each element the chosen mixture, filled up with components of weight nought."""
-        fill = (-1e4, 0.0, 1.0)
-        fields = []
-        for i in range(3):
-            stack = [nn.functional.pad(m[i], (0, self.mean.shape[2] - m[i].shape[1]), value=fill[i]) for m in options]
-            fields.append(torch.stack(stack)[best, torch.arange(len(best))])
-        return Mixtures(*fields)
-
-    def log_prob(self, x: Float[Tensor, "batch elements"]) -> Float[Tensor, "batch classes"]:
-        """``sum_d log p_cd(x_d)`` for every class."""
-        mixtures = zip(self.log_weight, self.mean, self.scale, strict=True)
-        return torch.stack([log_density(x, Mixtures(*fields)).sum(dim=1) for fields in mixtures], dim=1)
-
-    def sample(self, label: Int64[Tensor, " n"], rng: Rng) -> Float[Tensor, "n elements"]:
-        """Elements of each row's class."""
-        chosen = rng.categorical("component", self.log_weight[label])[..., None]
-        mean, scale = (buffer[label].gather(2, chosen)[..., 0] for buffer in (self.mean, self.scale))
-        return mean + scale * rng.normal("element", mean.shape[1], dtype=mean.dtype)
-
-
-def _shared(x: Float[Tensor, "rows elements"], components: int) -> Mixtures:
-    """One pseudo-row per component keeps Gaussians from collapsing onto single rows."""
-    return expectation_maximization(x, quantile_start(x, components), strength=float(components))
 
 
 class Independent(GenerativeModel, Density, ClosedForm):

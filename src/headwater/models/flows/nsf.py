@@ -22,7 +22,7 @@ from headwater.models.flows.model import FlowConfig, FlowModel
 
 __all__ = ["NSF", "NSFConfig"]
 
-_AUTOREGRESSIVE_UP_TO = 64
+_AUTOREGRESSIVE_UP_TO = 32
 _LU_UP_TO = 128
 _BINS = ((3, 32), (8, 16), (math.inf, 8))
 
@@ -31,7 +31,7 @@ class NSFConfig(FlowConfig):
     """Architecture of a neural spline flow."""
 
     kind: Literal["auto", "coupling", "autoregressive"] = Field(
-        "auto", description="what decides the splines; auto: autoregressive up to 64 dimensions, coupling beyond"
+        "auto", description="what decides the splines; auto: autoregressive up to 32 dimensions, coupling beyond"
     )
     transforms: int = Field(5, ge=1, le=64, description="number of spline layers")
     bins: int | None = Field(
