@@ -12,7 +12,13 @@ from headwater.testing.cases import Case
 from headwater.testing.check import supported_cases
 
 SMALL: dict[str, dict[str, Any]] = {
+    "nsf": {"transforms": 2, "width": 16, "blocks": 1},
     "gan": {"latent": 8, "width": 16, "blocks": 1},
+    "made": {"width": 16, "blocks": 1, "mixtures": 4},
+    "pixel-transformer": {"width": 16, "depth": 1, "heads": 2, "patch_width": 16, "mixtures": 3},
+    "independent": {"components": 8, "cells": 64},
+    "gaussian-mixture": {"components": 4},
+    "kernel-density": {"max_points": 128},
 }
 
 CASES = {

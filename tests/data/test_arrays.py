@@ -304,3 +304,21 @@ def test_float_pictures_in_the_unit_interval_are_bytes() -> None:
     assert np.array_equal(data.storage[:, 0], np.round(array * 255))
     raw, _ = Codec.fit(data, Encoding.REAL).from_user(array)
     assert np.array_equal(raw.numpy(), data.storage)
+
+
+def test_a_subset_of_a_file_is_read_as_the_model_knows_it(tmp_path: Path) -> None:
+    digits = load_digits()
+    data = opened((digits.images, digits.target))
+    codec = Codec.fit(data, Encoding.REAL)
+    np.savez(tmp_path / "few.npz", x=digits.images[:4] * 0.0 + 3, y=np.array([7, 7, 1, 0]))
+    raw, labels = codec.from_user(tmp_path / "few.npz")
+    assert raw.shape == (4, 1, 8, 8)
+    assert labels is not None
+    assert labels.tolist() == [7, 7, 1, 0]
+    np.savez(tmp_path / "bright.npz", x=digits.images[:4] + 5)
+    with pytest.raises(DataError, match="levels"):
+        codec.from_user(tmp_path / "bright.npz")
+    flags = Codec.fit(opened(RNG.integers(0, 2, (50, 3))), Encoding.NATIVE)
+    np.save(tmp_path / "wrong.npy", np.full((4, 3), 2))
+    with pytest.raises(DataError, match="is not 0 or 1"):
+        flags.from_user(tmp_path / "wrong.npy")

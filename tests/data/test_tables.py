@@ -1,5 +1,7 @@
 """Tables: every fault of CSV and Parquet that people meet, types found, missing values, the same frame back."""
 
+# ruff: noqa: DTZ001 - moments without a zone are what files hold
+
 from __future__ import annotations
 
 import datetime as dt
@@ -185,7 +187,7 @@ def mixed(n: int = 300) -> dict[str, Any]:
         "job": [None if i % 13 == 0 else ["cook", "smith", "clerk", "baker"][i % 4] for i in range(n)],
         "flag": rng.random(n) < 0.3,
         "born": [dt.date(1950, 1, 1) + dt.timedelta(days=int(d)) for d in rng.integers(0, 20_000, n)],
-        "seen": [dt.datetime(2024, 1, 1) + dt.timedelta(seconds=int(s)) for s in rng.integers(0, 10**6, n)],  # noqa: DTZ001
+        "seen": [dt.datetime(2024, 1, 1) + dt.timedelta(seconds=int(s)) for s in rng.integers(0, 10**6, n)],
         "same": [4.5] * n,
         "score": rng.standard_normal(n).astype(np.float32),
     }
@@ -445,3 +447,36 @@ def test_a_census_file_as_it_is_published(tmp_path: Path) -> None:
     assert data.schema.column("col_1").missing
     assert data.schema.column("col_1").categories == ("Private",)
     assert len(data) == 200
+
+
+def test_a_file_is_read_as_the_model_knows_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    text = "a,c,y\n" + "".join(f"{rng.integers(0, 90)},{'uvw'[i % 3]},{'no' if i % 4 else 'yes'}\n" for i in range(200))
+    data = opened(csv(tmp_path, text), label="y")
+    codec = Codec.fit(data, Encoding.REAL)
+    raw, labels = codec.from_user(csv(tmp_path, "a,c,y\n5,w,yes\n", "new.csv"))
+    assert raw.tolist() == [[5.0, 2.0]]
+    assert labels is not None
+    assert labels.tolist() == [1]
+    raw, labels = codec.from_user(str(csv(tmp_path, "c,more,a\nw,1,5\nu,2,7\n", "bare.csv")))
+    assert raw.tolist() == [[5.0, 2.0], [7.0, 0.0]]
+    assert labels is None
+    with pytest.raises(DataError, match="'z' is no category"):
+        codec.from_user(csv(tmp_path, "a,c\n5,z\n6,u\n", "odd.csv"))
+    with pytest.raises(DataError, match="is missing"):
+        codec.from_user(csv(tmp_path, "a,c\n5,u\n,u\n", "gap.csv"))
+    with pytest.raises(DataError, match="'maybe' is no class"):
+        codec.from_user(csv(tmp_path, "a,c,y\n5,u,maybe\n", "label.csv"))
+
+
+def test_types_of_a_declared_schema_hold_against_detection(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": np.arange(60) % 7 * 1.0, "b": np.arange(60) / 9})
+    schema = opened(frame).schema
+    columns = (schema.columns[0].model_copy(update={"type": "real"}), schema.columns[1])
+    schema.model_copy(update={"columns": columns}).write(tmp_path / "schema.json")
+    again = opened(frame, schema_path=str(tmp_path / "schema.json"))
+    assert again.schema.column("a").type == "real"
+    columns = (schema.columns[0].model_copy(update={"type": "categorical"}), schema.columns[1])
+    schema.model_copy(update={"columns": columns}).write(tmp_path / "schema.json")
+    again = opened(frame, schema_path=str(tmp_path / "schema.json"))
+    assert again.schema.column("a").categories == tuple("0123456")

@@ -76,36 +76,33 @@ def test_noise_comes_back_as_the_same_event(event: EventSpec) -> None:
 def test_chunks_change_nothing(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, context, rng = build(EventSpec.real(3)), labels(5), Rng.of(4, 5)
     whole = model.sample(5, context=context, rng=rng, **options)
-    score = model.log_prob(whole, context=context, rtol=1e-3)
+    score = model.log_prob(whole, context=context, steps=4)
     for limit in ("_FLOATS", "_TRACED"):
         monkeypatch.setattr(flow_matching, limit, 2 * SMALL["width"])
     assert torch.allclose(model.sample(5, context=context, rng=rng, **options), whole, atol=1e-9)
-    assert torch.allclose(model.log_prob(whole, context=context, rtol=1e-3).value, score.value, atol=1e-9)
+    assert torch.allclose(model.log_prob(whole, context=context, steps=4).value, score.value, atol=1e-9)
 
 
-def test_large_events_are_scored_by_probes_with_an_error_that_covers_the_exact_trace(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_probes_score_by_probes_with_an_error_that_covers_the_exact_trace() -> None:
     model = build(EventSpec.real(8), ContextSpec(), stir=0.2)
     x = torch.randn(6, 8, dtype=torch.float64)
-    exact = model.log_prob(x)
+    exact = model.log_prob(x, steps=8)
     assert exact.stderr is None
     assert exact.protocol["trace"] == "exact"
-    monkeypatch.setattr(flow_matching, "_EXACT_TRACE", 4)
     with pytest.raises(UsageError, match="needs rng="):
-        model.log_prob(x)
-    score = model.log_prob(x, rng=Rng.of(0, 6), draws=16, rtol=1e-3)
+        model.log_prob(x, trace="probes")
+    score = model.log_prob(x, rng=Rng.of(0, 6), draws=16, trace="probes", steps=8)
     assert score.kind == "estimate"
     assert score.stderr is not None
     assert score.protocol["draws"] == 16
     assert ((score.value - exact.value).abs() < 6 * score.stderr).all()
-    again = model.log_prob(x[3:5], rng=Rng.of(0, 6).rows(slice(3, 5)), draws=16, rtol=1e-3)
+    again = model.log_prob(x[3:5], rng=Rng.of(0, 6).rows(slice(3, 5)), draws=16, trace="probes", steps=8)
     assert torch.allclose(again.value, score.value[3:5], atol=1e-6)
 
 
 def test_the_stated_error_of_the_solver_follows_its_steps() -> None:
     model, x = build(EventSpec.real(3)), torch.randn(4, 3, dtype=torch.float64)
-    truth = model.log_prob(x, rtol=1e-7, atol=1e-7).value
+    truth = model.log_prob(x, solver="adaptive", rtol=1e-7, atol=1e-7).value
     stated, real = [], []
     for steps in (8, 64):
         score = model.log_prob(x, solver="heun", steps=steps)
@@ -191,7 +188,7 @@ def test_learns_a_density_per_label() -> None:
     _train(model, x, context, 300)
     test = centre + width * rng.normal("test", 1)
     truth = torch.distributions.Normal(centre, width).log_prob(test)[:, 0]
-    gap = (truth - model.log_prob(test, context=context, rtol=1e-3, atol=1e-3).value).mean().item()
+    gap = (truth - model.log_prob(test, context=context).value).mean().item()
     assert -0.02 < gap < 0.05
     samples = model.sample(512, context=context, rng=Rng.of(9, 512))
     for label, (mean, spread) in enumerate(((-1.0, 0.2), (1.0, 0.5))):

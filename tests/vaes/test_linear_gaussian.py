@@ -81,7 +81,7 @@ def test_the_bound_rises_with_the_draws_towards_the_truth() -> None:
 
 
 def test_the_standard_error_is_that_of_repeated_scores() -> None:
-    model, truth = _model(0.7)
+    model, truth = _model(1.5)
     x = truth.sample((1,)).expand(500, -1)
     score = model.log_prob(x, rng=Rng.of(3, 500), draws=256)
     assert score.stderr is not None

@@ -31,7 +31,9 @@ RICH = {"prior": "mixture", "components": 3, "conditional_prior": True, "real": 
 
 
 def _model(event: EventSpec, labels: int = 3, **settings: object) -> VAE:
-    """A small model away from its start, where zero-initialized parts hide faults."""
+    """A small model away from its start, where zero-initialized parts hide faults; convolutional where it can be."""
+    if event.is_image and min(event.shape[1:]) >= 4:
+        settings = {"network": "conv", **settings}
     model = VAE(VAEConfig(width=8, **settings), event, ContextSpec(size=labels))  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.parameters():
@@ -156,6 +158,18 @@ def test_convolutions_are_refused_for_tables() -> None:
         VAE(VAEConfig(network="conv"), TABLE, ContextSpec())
 
 
+def test_only_large_pictures_convolve_unasked() -> None:
+    for event, convolves in ((EventSpec.pixels(1, 28, 28), False), (EventSpec.pixels(3, 32, 32), True)):
+        model = VAE(VAEConfig(width=8), event, ContextSpec())
+        assert any(isinstance(module, torch.nn.Conv2d) for module in model.modules()) == convolves
+
+
+def test_dense_networks_take_pictures_too() -> None:
+    model = _model(EventSpec.pixels(3, 4, 5), labels=0, network="mlp")
+    x = model.sample(2, rng=Rng.of(0, 2))
+    assert torch.isfinite(model.log_prob(x, rng=Rng.of(0, 2)).value).all()
+
+
 def test_weights_travel() -> None:
     model, again = _model(TABLE), _model(TABLE)
     again.load_state_dict(model.state_dict())
@@ -171,8 +185,9 @@ from headwater.events import ContextSpec, EventSpec
 from headwater.models.base import Batch
 from headwater.models.vaes.vae import VAE, VAEConfig
 from headwater.rng import Rng
-for event in (EventSpec.real(3), EventSpec.pixels(1, 4, 4), EventSpec.pixels(2, 9, 10)):
-    model = VAE(VAEConfig(width=8, prior="mixture", free_bits=0.1), event, ContextSpec(size=2))
+picture = EventSpec.pixels(2, 9, 10)
+for event, network in ((EventSpec.real(3), "auto"), (picture, "mlp"), (picture, "conv")):
+    model = VAE(VAEConfig(width=8, network=network, prior="mixture", free_bits=0.1), event, ContextSpec(size=2))
     x, c = model.sample(4, rng=Rng.of(0, 4)), torch.eye(2)[[0, 1, 0, 1]]
     loss = torch.compile(model.loss, fullgraph=True, backend="aot_eager")
     ours, plain = (f(Batch(x, c, torch.tensor(0.05)), "vae", Rng.of(0, 4)).total for f in (loss, model.loss))

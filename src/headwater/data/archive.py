@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from headwater.data.limits import Limits
 from headwater.errors import DataError, UnsafeFileError
@@ -111,14 +110,16 @@ class SafeZip:
             hint="Unpack it where you trust it, then give what is inside.",
         )
 
-    def open(self, info: zipfile.ZipInfo) -> IO[bytes]:
+    def open(self, info: zipfile.ZipInfo) -> zipfile.ZipExtFile:
         """A stream of a member; zipfile stops it at the declared size and checks its sum.
 
         Raises:
             DataError: damaged, encrypted or packed by an unknown method.
         """
         try:
-            return self._zip.open(info)
+            stream = self._zip.open(info)
+            assert isinstance(stream, zipfile.ZipExtFile)
+            return stream
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
             raise DataError(f"{self.path}: member {info.filename!r} cannot be read: {error}.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from headwater.data.describe import describe_array
 from headwater.data.labels import encode_labels
 from headwater.data.limits import Limits
 from headwater.data.npy import Stored, map_npy, stored_idx, stored_npz
+from headwater.data.schema import Schema
 from headwater.errors import DataError
 from headwater.progress import Progress
 from headwater.settings import DataSettings
@@ -24,7 +26,32 @@ __all__ = ["idx_files", "read_arrays"]
 _IN_MEMORY = 256_000_000
 
 
-def read_arrays(data: Any, settings: DataSettings, limits: Limits, progress: Progress) -> Reading:
+@dataclass(frozen=True)
+class Found:
+    """Events and what was found beside them.
+
+    Args:
+        events: The array, as it came.
+        where: Its name in messages.
+        source: numpy, torch or idx.
+        labels: One for each event, if there are any.
+        label_name: What they are called.
+        fixed: Rows of the splits that the data brings.
+        files: Files that ``events`` maps directly.
+    """
+
+    events: np.ndarray
+    where: str
+    source: str
+    labels: np.ndarray | None = None
+    label_name: str = ""
+    fixed: dict[str, np.ndarray] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
+def read_arrays(
+    data: Any, settings: DataSettings, limits: Limits, progress: Progress, declared: Schema | None = None
+) -> Reading:
     """Read events, labels and splits from arrays.
 
     Raises:
@@ -37,7 +64,7 @@ def read_arrays(data: Any, settings: DataSettings, limits: Limits, progress: Pro
     stored = [Stored(name, array.shape, array.dtype, _copier(array)) for name, array in arrays.items()]
     if len(arrays) == 1:
         (name,) = arrays
-        return _reading(arrays[name], None, {}, name, settings, limits, source, source)
+        return _reading(Found(arrays[name], source, source), settings, limits)
     return _assemble(stored, settings, limits, progress, source, source, None)
 
 
@@ -78,8 +105,7 @@ def idx_files(folder: Path) -> list[Path]:
 
 def _read_path(path: Path, settings: DataSettings, limits: Limits, progress: Progress) -> Reading:
     if path.suffix.lower() == ".npy":
-        array = map_npy(path, limits)
-        return _reading(array, None, {}, str(path), settings, limits, "numpy", str(path), files=(path,))
+        return _reading(Found(map_npy(path, limits), str(path), "numpy", files=(path,)), settings, limits)
     if path.suffix.lower() == ".npz":
         return _assemble(stored_npz(path, limits), settings, limits, progress, str(path), "numpy", path)
     files = idx_files(path) if path.is_dir() else _idx_pair(path)
@@ -119,8 +145,8 @@ def _assemble(
     bounds = np.cumsum([0, *(part.shape[0] for part in parts)])
     events = _gather(parts, bounds, progress, path)
     fixed = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(choice.events) if split}
-    labels = _labels(choice, by_name)
-    return _reading(events, labels, fixed, where, settings, limits, source, where)
+    name, labels = _labels(choice, by_name)
+    return _reading(Found(events, where, source, labels, name, fixed), settings, limits)
 
 
 def _gather(parts: list[Stored], bounds: np.ndarray, progress: Progress, path: Path | None) -> np.ndarray:
@@ -150,37 +176,25 @@ def _gather(parts: list[Stored], bounds: np.ndarray, progress: Progress, path: P
     return mapped
 
 
-def _labels(choice: Choice, by_name: Mapping[str, Stored]) -> tuple[str, np.ndarray] | None:
+def _labels(choice: Choice, by_name: Mapping[str, Stored]) -> tuple[str, np.ndarray | None]:
     if not choice.labels:
-        return None
+        return "", None
     arrays = [by_name[name].load().reshape(-1) for name in choice.labels.values()]
     return next(iter(choice.labels.values())).removesuffix("_train"), np.concatenate(arrays)
 
 
-def _reading(
-    array: np.ndarray,
-    labels: tuple[str, np.ndarray] | None,
-    fixed: dict[str, np.ndarray],
-    where: str,
-    settings: DataSettings,
-    limits: Limits,
-    source: str,
-    name: str,
-    files: tuple[Path, ...] = (),
-) -> Reading:
-    if array.ndim == 1:
-        array = array[:, None]
+def _reading(found: Found, settings: DataSettings, limits: Limits) -> Reading:
+    array, fixed = found.events, found.fixed
     if settings.max_rows is not None:
         array = array[: settings.max_rows]
         fixed = {split: rows[rows < len(array)] for split, rows in fixed.items()}
         fixed = {split: rows for split, rows in fixed.items() if len(rows)}
-    described = describe_array(array, kind=settings.kind, limits=limits, where=where, source=source)
-    schema = described.schema
-    codes = None
-    if labels is not None:
-        codes, label = encode_labels(labels[1][: len(array)], name=labels[0], limits=limits)
+    described = describe_array(array, kind=settings.kind, limits=limits, where=found.where, source=found.source)
+    schema, codes = described.schema, None
+    if found.labels is not None:
+        codes, label = encode_labels(found.labels[: len(array)], name=found.label_name, limits=limits)
         schema = schema.model_copy(update={"label": label})
-    mapped = files if np.may_share_memory(described.storage, array) else ()
-    reading = Reading(schema, described.storage, codes, fixed, notes=described.notes, warnings=described.warnings)
-    reading.files = mapped
-    return reading
+    mapped = found.files if np.may_share_memory(described.storage, array) else ()
+    return Reading(
+        schema, described.storage, codes, fixed, notes=described.notes, warnings=described.warnings, files=mapped
+    )

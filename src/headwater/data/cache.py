@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ import numpy as np
 
 from headwater.errors import DataError, ResourceError
 
-__all__ = ["CacheEntry", "cache_folder", "cached", "content_key", "stamp"]
+__all__ = ["CacheEntry", "cache_folder", "cached", "content_key", "release", "stamp"]
 
 _LAYOUT = "3"
 _STALE_SECONDS = 86_400
@@ -157,6 +158,13 @@ def cached(key: str, fill: Callable[[CacheEntry], None]) -> CacheEntry:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return CacheEntry(final)
+
+
+def release(array: np.ndarray) -> None:
+    """Give the pages of a memory-mapped array back to the system; its content stays in the file."""
+    mapped = getattr(array, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _sweep(root: Path) -> None:

@@ -19,6 +19,7 @@ from headwater.data.schema import Schema
 from headwater.errors import CheckpointError, DataError
 from headwater.events import ContextSpec, Encoding, EventSpec, Segment
 from headwater.rng import Rng
+from headwater.settings import DataSettings
 
 if TYPE_CHECKING:
     from headwater.data.dataset import Dataset
@@ -50,6 +51,9 @@ class Codec(nn.Module):
         context: How labels become context, if they do.
     """
 
+    anchor: Tensor
+    event: EventSpec
+
     def __init__(self, schema: Schema, encoding: Encoding, parts: list[Part], context: ContextCodec) -> None:
         super().__init__()
         self.schema, self.encoding, self._context = schema, encoding, context
@@ -58,9 +62,6 @@ class Codec(nn.Module):
         self.event = self._event()
         everything = tuple(range(self.dims))
         self._places = [slice(None) if p.columns == everything else list(p.columns) for p in parts]
-
-    anchor: Tensor
-    event: EventSpec
 
     @classmethod
     def fit(cls, dataset: Dataset, encoding: Encoding, *, condition: bool = True) -> Codec:
@@ -163,15 +164,17 @@ class Codec(nn.Module):
 
         return to_user(self.schema, raw, labels)
 
-    def from_user(self, value: Any) -> tuple[Tensor, Tensor | None]:
-        """Raw rows and labels of the user's frame, array or tensor, checked against the schema.
+    def from_user(self, value: Any, settings: DataSettings | None = None) -> tuple[Tensor, Tensor | None]:
+        """Raw rows and labels of the user's frame, array, tensor, file or folder, checked against the schema.
+
+        A file is read by the ``settings`` of the data trained on (delimiter, key, label), where given.
 
         Raises:
             DataError: it does not fit; row and column are named.
         """
         from headwater.data.exchange import from_user
 
-        return from_user(self.schema, value)
+        return from_user(self.schema, value, settings)
 
     def to_json(self) -> dict[str, Any]:
         """``codec.json``: inert, and exact to the last bit."""

@@ -93,6 +93,8 @@ def describe_array(array: np.ndarray, *, kind: str, limits: Limits, where: str, 
         raise DataError(
             f"{where}: expected numbers, got {array.dtype}.", hint="A table of texts? Give a CSV or a frame."
         )
+    user_shape = array.shape[1:]
+    array = array[:, None] if array.ndim == 1 else array
     array = array.view(np.uint8) if array.dtype == np.bool_ else array
     array = array.astype(np.float32) if array.dtype == np.float16 else array
     limits.check("rows", len(array), where)
@@ -100,7 +102,7 @@ def describe_array(array: np.ndarray, *, kind: str, limits: Limits, where: str, 
     figures = survey(array, where)
     if kind == "images" or (kind == "auto" and _is_pictures(array, figures)):
         return _pictures(array, figures, where, source)
-    return _rows(array, figures, source)
+    return _rows(array, figures, source, user_shape)
 
 
 def _is_pictures(array: np.ndarray, figures: Survey) -> bool:
@@ -109,7 +111,7 @@ def _is_pictures(array: np.ndarray, figures: Survey) -> bool:
     if array.dtype == np.uint8 or figures.bytes_in_unit:
         return True
     whole = bool(figures.whole.all()) and not figures.missing.any()
-    return whole and figures.low.min() >= 0 and figures.high.max() <= 65_535
+    return whole and bool(figures.low.min() >= 0 and figures.high.max() <= 65_535)
 
 
 def _layout(shape: tuple[int, ...]) -> Literal["HW", "HWC", "CHW"] | None:
@@ -162,7 +164,7 @@ def _pictures(array: np.ndarray, figures: Survey, where: str, source: str) -> De
     return Described(schema, array, notes, [])
 
 
-def _rows(array: np.ndarray, figures: Survey, source: str) -> Described:
+def _rows(array: np.ndarray, figures: Survey, source: str, user_shape: tuple[int, ...]) -> Described:
     types = _types(array, figures)
     columns: list[Column] = []
     start = 0
@@ -182,7 +184,7 @@ def _rows(array: np.ndarray, figures: Survey, source: str) -> Described:
         shape=(flat.shape[1],),
         dtype=str(array.dtype),
         columns=tuple(columns),
-        user_shape=array.shape[1:],
+        user_shape=user_shape,
         source=source,
     )
     return Described(schema, flat, [], warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from torch import Tensor
 
 from headwater.data.describe import HUGE
 from headwater.data.labels import decode_labels, look_up_labels
+from headwater.data.limits import LIMITS
 from headwater.data.schema import Schema
 from headwater.data.tables.encode import check_column, decode_column, encode_frame
 from headwater.data.tables.frames import frame_to_polars, is_frame, polars_to_kind
 from headwater.data.tables.source import require_polars
 from headwater.data.tables.survey import as_texts
 from headwater.errors import DataError
+from headwater.progress import SilentProgress
+from headwater.settings import DataSettings
 
 __all__ = ["from_user", "to_user"]
 
@@ -33,7 +37,7 @@ def to_user(schema: Schema, raw: Tensor, labels: Tensor | None = None) -> Any:
             values[:, 0] if schema.layout == "HW" else np.moveaxis(values, 1, -1) if schema.layout == "HWC" else values
         )
     else:
-        values = values.astype(schema.dtype).reshape(len(values), *(schema.user_shape or schema.shape))
+        values = values.astype(schema.dtype).reshape(len(values), *_user_shape(schema))
     values = np.ascontiguousarray(values)
     return torch.from_numpy(values) if schema.source == "torch" else values
 
@@ -46,12 +50,14 @@ def _frame(schema: Schema, values: np.ndarray, labels: np.ndarray | None) -> Any
     return polars_to_kind(pl.DataFrame(series), schema.source)
 
 
-def from_user(schema: Schema, value: Any) -> tuple[Tensor, Tensor | None]:
-    """Stored rows and labels of the user's frame, array, tensor, ``(x, y)`` pair or ``{"x": ..., "y": ...}``.
+def from_user(schema: Schema, value: Any, settings: DataSettings | None = None) -> tuple[Tensor, Tensor | None]:
+    """Stored rows and labels of the user's frame, array, tensor, ``(x, y)``, ``{"x": ..., "y": ...}`` or path.
 
     Raises:
         DataError: it does not fit the schema; column and row are named.
     """
+    if isinstance(value, str | Path):
+        return _from_path(schema, Path(value), settings)
     if is_frame(value):
         return _from_frame(schema, value)
     labels = None
@@ -62,6 +68,19 @@ def from_user(schema: Schema, value: Any) -> tuple[Tensor, Tensor | None]:
     array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
     raw = _from_pictures(schema, array) if schema.kind == "images" else _from_rows(schema, array)
     return torch.from_numpy(np.ascontiguousarray(raw)), _from_labels(schema, labels, len(raw))
+
+
+def _from_path(schema: Schema, path: Path, settings: DataSettings | None) -> tuple[Tensor, Tensor | None]:
+    """A file or folder, by the reader of the schema's kind and as the schema says."""
+    from headwater.data.open import read
+
+    if settings is None:
+        label = schema.label.name if schema.kind == "table" and schema.label is not None else None
+        settings = DataSettings(label=label)
+    reading = read(path, settings.model_copy(update={"max_rows": None}), LIMITS, SilentProgress(), schema)
+    raw, labels = np.array(reading.storage), reading.labels
+    raw = raw.astype(np.int32) if raw.dtype == np.uint16 else raw
+    return torch.from_numpy(raw), None if labels is None else torch.from_numpy(np.array(labels))
 
 
 def _from_frame(schema: Schema, value: Any) -> tuple[Tensor, Tensor | None]:
@@ -110,8 +129,12 @@ def _from_pictures(schema: Schema, array: np.ndarray) -> np.ndarray:
     return array.astype(np.int32 if schema.levels > 256 else np.uint8)
 
 
+def _user_shape(schema: Schema) -> tuple[int, ...]:
+    return schema.shape if schema.user_shape is None else schema.user_shape
+
+
 def _from_rows(schema: Schema, array: np.ndarray) -> np.ndarray:
-    shape = schema.user_shape or schema.shape
+    shape = _user_shape(schema)
     if array.shape[1:] not in (shape, schema.shape) and not (array.ndim == 1 and math.prod(shape) == 1):
         raise DataError(f"Expected rows of shape {shape}, got an array of shape {array.shape}.")
     flat = array.reshape(len(array), -1)

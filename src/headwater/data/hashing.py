@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from headwater.data.cache import release
 from headwater.data.schema import Schema
 from headwater.progress import Phase
 
@@ -39,6 +40,7 @@ def hash_rows(storage: np.ndarray, schema: Schema, phase: Phase | None = None) -
         words = _words(storage[rows], tables)
         tweak = places if places is not None else np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN
         hashes[rows] = mix(mix(words ^ tweak).sum(axis=1, dtype=np.uint64))
+        release(storage)
         if phase is not None:
             phase.advance(len(words))
     return hashes

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwater.data.archive import SafeZip
-from headwater.data.cache import CacheEntry, cached, content_key
+from headwater.data.cache import CacheEntry, cached, content_key, release
 from headwater.data.dataset import Reading, Skipped
 from headwater.data.decode import Policy, RefusedPictureError, decode_picture, peek, quiet
 from headwater.data.limits import Limits
@@ -26,6 +26,7 @@ __all__ = ["read_images"]
 _THREADS = 2
 _AHEAD = 64
 _PEEKS = 2_000
+_RELEASE = 4_096
 _IN_MEMORY_FILES = 5_000
 _IN_MEMORY_BYTES = 64_000_000
 
@@ -38,7 +39,9 @@ class Decoded(NamedTuple):
     kept: list[int]
 
 
-def read_images(data: Any, settings: DataSettings, limits: Limits, progress: Progress) -> Reading:
+def read_images(
+    data: Any, settings: DataSettings, limits: Limits, progress: Progress, declared: Schema | None = None
+) -> Reading:
     """Read all pictures below a folder or in a zip archive.
 
     The majority's size and channels (of up to 2,000 headers) are made everybody's; what that
@@ -52,6 +55,9 @@ def read_images(data: Any, settings: DataSettings, limits: Limits, progress: Pro
     path = Path(data)
     listing = list_folder(path, limits, progress) if path.is_dir() else list_zip(SafeZip(path, limits))
     listing.require(str(path))
+    if declared is not None and settings.image_size is None:
+        channels, height, width = declared.shape
+        settings = settings.model_copy(update={"image_size": (height, width), "channels": channels})
     if settings.max_rows is not None:
         listing = Listing(listing.files[: settings.max_rows], listing.others, listing.refused)
     with quiet():
@@ -131,6 +137,8 @@ def _decode_all(
                 target[len(kept)] = result
                 kept.append(i)
             phase.advance()
+            if len(kept) % _RELEASE == 0:
+                release(target)
     return skipped, kept
 
 

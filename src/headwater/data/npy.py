@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class Stored:
         return whole
 
 
-def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+def _header(stream: io.BufferedIOBase, where: str) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
     try:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -111,7 +110,9 @@ def _npz_reader(
     return read
 
 
-def _fill(stream: IO[bytes], target: np.ndarray, fortran: bool, dtype: np.dtype[np.generic], where: str) -> None:
+def _fill(
+    stream: io.BufferedIOBase, target: np.ndarray, fortran: bool, dtype: np.dtype[np.generic], where: str
+) -> None:
     """Stream rows into ``target`` in pieces; a column-major array is read whole first."""
     count = len(target) if target.ndim else 1
     row = int(np.prod(target.shape[1:])) * dtype.itemsize if target.ndim else dtype.itemsize
@@ -165,7 +166,7 @@ def stored_idx(path: Path, limits: Limits) -> Stored:
     return Stored(path.name, tuple(shape), dtype, read)
 
 
-def _open_idx(path: Path) -> IO[bytes]:
+def _open_idx(path: Path) -> io.BufferedIOBase:
     regular_file(path)
     if path.suffix == ".gz":
         return io.BufferedReader(gzip.GzipFile(path))

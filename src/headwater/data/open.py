@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from headwater.data.adopt import adopt
+from headwater.data.archive import regular_file
 from headwater.data.dataset import Dataset, Reading
 from headwater.data.detect import detect_kind
 from headwater.data.hashing import hash_rows
@@ -16,7 +18,7 @@ from headwater.errors import DataError, UsageError
 from headwater.progress import Progress, SilentProgress
 from headwater.settings import DataSettings
 
-__all__ = ["open_dataset"]
+__all__ = ["open_dataset", "read"]
 
 
 def open_dataset(
@@ -40,30 +42,29 @@ def open_dataset(
     source = data if data is not None else settings.path
     if source is None:
         raise UsageError("No data was given.", hint="Name it: --set data.path=FILE, or pass an array or frame.")
-    source = Path(source) if isinstance(source, str) else source
-    kind = settings.kind if settings.kind != "auto" else detect_kind(source, limits)
-    if isinstance(source, Path) and not source.exists():
-        raise DataError(f"{source}: there is no such file or folder.", hint="Check the path.")
-    reading = reader(kind)(source, settings, limits, progress)
-    if settings.schema_path is not None:
-        _check_declared(reading.schema, Schema.read(Path(settings.schema_path)))
+    declared = None if settings.schema_path is None else Schema.read(Path(settings.schema_path))
+    reading = read(source, settings, limits, progress, declared)
     return _split(reading, settings, progress)
 
 
-def _check_declared(found: Schema, declared: Schema) -> None:
-    """What a schema file says of the whole must be so; columns were taken from it while reading.
+def read(
+    data: Any, settings: DataSettings, limits: Limits, progress: Progress, declared: Schema | None = None
+) -> Reading:
+    """All rows of ``data`` by the reader of its kind, stored as ``declared`` where a schema is given.
 
     Raises:
-        DataError: kind or shape differ.
+        DataError: it cannot be read, or is not what was declared.
     """
-    for name in ("kind", "levels", "layout"):
-        if getattr(declared, name) != getattr(found, name):
-            raise DataError(
-                f"The schema says {name} is {getattr(declared, name)!r}, the data has {getattr(found, name)!r}.",
-                hint="Write a new one with: headwater inspect DATA --schema schema.json",
-            )
-    if found.kind != "table" and declared.shape != found.shape:
-        raise DataError(f"The schema says rows are shaped {declared.shape}, the data has {found.shape}.")
+    source = Path(data) if isinstance(data, str) else data
+    kind = settings.kind if settings.kind != "auto" else detect_kind(source, limits)
+    if isinstance(source, Path) and not source.is_dir():
+        regular_file(source)
+    if declared is not None and (kind == "table") != (declared.kind == "table"):
+        raise DataError(f"The schema says kind is {declared.kind!r}, the data is read as {kind!r}.")
+    reading = reader(kind)(source, settings, limits, progress, declared)
+    if declared is not None:
+        adopt(reading, declared)
+    return reading
 
 
 def _split(reading: Reading, settings: DataSettings, progress: Progress) -> Dataset:

@@ -10,6 +10,7 @@ from headwater.data.arrays import read_arrays
 from headwater.data.dataset import Reading
 from headwater.data.images import read_images
 from headwater.data.limits import Limits
+from headwater.data.schema import Schema
 from headwater.data.tables.reader import read_table
 from headwater.errors import UsageError, did_you_mean
 from headwater.progress import Progress
@@ -17,13 +18,15 @@ from headwater.settings import DataSettings
 
 __all__ = ["READERS", "Reader", "reader"]
 
-Reader = Callable[[Any, DataSettings, Limits, Progress], Reading]
+Reader = Callable[[Any, DataSettings, Limits, Progress, Schema | None], Reading]
 
 
-def _pictures(data: Any, settings: DataSettings, limits: Limits, progress: Progress) -> Reading:
+def _pictures(
+    data: Any, settings: DataSettings, limits: Limits, progress: Progress, declared: Schema | None = None
+) -> Reading:
     """Pictures from files, or from arrays that are declared to be pictures."""
     files = isinstance(data, Path) and data.suffix.lower() not in (".npy", ".npz") and "idx" not in data.name
-    return (read_images if files else read_arrays)(data, settings, limits, progress)
+    return (read_images if files else read_arrays)(data, settings, limits, progress, declared)
 
 
 READERS: dict[str, Reader] = {

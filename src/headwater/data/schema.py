@@ -49,8 +49,6 @@ class Column(Config):
             raise ValueError(f"column {self.name!r} of type interval needs low < high")
         if self.type == "integer" and self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"column {self.name!r} needs low <= high")
-        if self.type in ("ordinal", "categorical") and not self.categories:
-            raise ValueError(f"column {self.name!r} of type {self.type} needs its categories")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r} names a category twice")
         return self
@@ -85,7 +83,7 @@ class Schema(Config):
     columns: tuple[Column, ...] = Field((), description="columns of a table, runs of an array; none for images")
     levels: int | None = Field(None, ge=2, le=65536, description="values a pixel can take; images only")
     layout: str = Field("", description="axes of one event where it came from: HW, HWC or CHW; images only")
-    user_shape: tuple[int, ...] = Field((), description="of one event where it came from; arrays only")
+    user_shape: tuple[int, ...] | None = Field(None, description="of one event where it came from; arrays only")
     label: Label | None = Field(None, description="what events are labelled with")
     source: str = Field("numpy", description="what it came from: polars, numpy, torch, folder, ...")
 
@@ -130,6 +128,10 @@ class Schema(Config):
         Raises:
             ConfigError: an unknown field (with the nearest known one) or a value that does not fit.
         """
+        columns = values.get("columns")
+        if values.get("kind") == "table" and isinstance(columns, list | tuple):  # dropping a column needs one edit only
+            dropped = sum(isinstance(column, Mapping) and column.get("type") == "drop" for column in columns)
+            values = {**values, "shape": (len(columns) - dropped,)}
         return cls.parse(values, where=where)
 
     def write(self, path: Path) -> None:

@@ -35,7 +35,7 @@ def split_rows(
     if fixed and len(rows) == len(hashes):
         rows = np.setdiff1d(rows, np.concatenate(list(fixed.values())))
     shares = {name: share for name, share in (("test", test), ("valid", valid)) if name not in fixed}
-    key = mix(hashes[rows] + np.uint64(seed % 2**64) * np.uint64(0x9E3779B97F4A7C15))
+    key = mix(hashes[rows] + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64))
     places = _assign(key, list(shares.values()))
     splits = {name: rows[places == i] for i, name in enumerate(shares)}
     splits |= {name: np.asarray(given) for name, given in fixed.items()}

@@ -62,7 +62,7 @@ _BUILT_IN = tuple(
             "kernel-density",
             "baseline",
             "baselines.kernel_density:KernelDensity",
-            "Gaussian kernel density by scikit-learn",
+            "Gaussian kernel density, bandwidth by held-out likelihood",
         ),
     )
 )

@@ -66,6 +66,7 @@ class CausalTransformer(nn.Module):
         depth: Number of blocks.
         heads: Attention heads; must divide ``width``.
 
+    >>> import torch
     >>> CausalTransformer(8, 2, 2)(torch.zeros(5, 3, 8)).shape
     torch.Size([5, 3, 8])
     """

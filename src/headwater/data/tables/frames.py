@@ -46,10 +46,13 @@ def frame_to_polars(value: Any) -> tuple[pl.DataFrame, str]:
 
 def polars_to_kind(frame: pl.DataFrame, kind: str) -> Any:
     """The same frame in the library called ``kind``; polars for files and libraries that are not installed."""
-    if kind == "pandas":
-        return frame.to_pandas()
-    if kind == "pyarrow":
-        return frame.to_arrow()
+    try:
+        if kind == "pandas":
+            return frame.to_pandas()
+        if kind == "pyarrow":
+            return frame.to_arrow()
+    except ImportError:  # a run made where that library was may be read where it is not
+        return frame
     return frame
 
 

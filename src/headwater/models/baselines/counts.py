@@ -7,6 +7,7 @@ values, frequent values in a cell of their own; within a cell all are alike.
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from jaxtyping import Float, Int64
@@ -45,6 +46,7 @@ def _fit_of(seen: Float[Tensor, "*batch cells"], table: Float[Tensor, "*batch ce
     return float((seen * torch.log(table.clamp(min=1e-300))).sum())
 
 
+@final
 class CountTables(nn.Module):
     """Tables ``p_cd(v)`` of the elements ``d`` of one discrete segment and the classes ``c``.
 

@@ -21,14 +21,15 @@ from headwater.models.baselines.classes import (
 )
 from headwater.models.baselines.held_out import Rows, choice_rows, seed_of, shuffled
 from headwater.models.baselines.mixture import component_slots, covariance_kind, log_components, unwhiten
-from headwater.models.baselines.mixture_fit import Shrinkage, fit_classes, log_likelihood, shrink
+from headwater.models.baselines.mixture_fit import Fitted, Shrinkage, fit_classes, log_likelihood, shrink
 from headwater.rng import Rng
 from headwater.scores import Score
 
 __all__ = ["GaussianMixture", "GaussianMixtureConfig"]
 
 _ABSENT = -1e4
-_SHRINKAGES = tuple(Shrinkage(s, r) for s in (0.0, 0.03, 0.2, 0.5, 2.0, 8.0) for r in (0.0, 0.05, 0.2, 0.5, 1.0))
+_STRENGTHS = (0.0, 0.03, 0.2, 0.5, 2.0, 8.0)
+_RHOS = (0.0, 0.05, 0.2, 0.5, 1.0)
 
 
 class GaussianMixtureConfig(ModelConfig):
@@ -129,13 +130,21 @@ class GaussianMixture(GenerativeModel, Density, ClosedForm):
         most = min(self.slots, max(1, len(rows.trial) // (2 * len(rows.trial_classes))))
         for components in [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if k <= most]:
             fitted = fit_classes(rows.trial_classes, rows.trial, self.kind, components, seed)
-            scores = [log_likelihood(fitted, shrink(fitted, self.kind, h), rows.judge_classes) for h in _SHRINKAGES]
-            score, how = max(zip(scores, _SHRINKAGES, strict=True))
+            score, how = self._shrinkage(fitted, rows.judge_classes)
             trials.append((score, components, how))
             best = max(trials)
             if components >= 4 * best[1]:  # twice as many did not help, twice
                 break
         return best[1], best[2]
+
+    def _shrinkage(self, fitted: list[Fitted], judge: list[Tensor]) -> tuple[float, Shrinkage]:
+        """The best score and its shrinkage: first how strong, then towards what."""
+
+        def score(how: Shrinkage) -> tuple[float, Shrinkage]:
+            return log_likelihood(fitted, shrink(fitted, self.kind, how), judge), how
+
+        _, strongest = max(score(Shrinkage(strength, 0.2)) for strength in _STRENGTHS)
+        return max(score(Shrinkage(strongest.strength, rho)) for rho in _RHOS)
 
     def log_prob(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,7 @@ class IndependentConfig(ModelConfig):
     max_rows: int = Field(50_000, ge=1, description="most rows to fit the real elements to")
 
 
+@final
 class Independent(GenerativeModel, Density, ClosedForm):
     """``p(x | c) = prod_d p_d(x_d | c)``: counts for discrete elements, Gaussian mixtures for real ones.
 

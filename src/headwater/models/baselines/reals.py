@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,6 +19,7 @@ _CHUNK = 20_000_000
 _STRENGTHS = (0.5, 2.0, 8.0, 32.0)
 
 
+@final
 class RealElements(nn.Module):
     """Gaussian mixtures of the elements of one real segment, one set per class."""
 

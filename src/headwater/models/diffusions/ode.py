@@ -49,8 +49,8 @@ def grid(start: float, stop: float, steps: int) -> Float[Tensor, " points"]:
     >>> grid(0.0, 1.0, 4)
     tensor([0.0000, 0.3505, 0.6464, 0.8750, 1.0000], dtype=torch.float64)
     """
-    ends = [1 - (1 - t) ** (1 / _CROWDING) for t in (start, stop)]
-    return 1 - (1 - torch.linspace(*ends, steps + 1, dtype=torch.float64)) ** _CROWDING
+    first, last = ((1 - t) ** (1 / _CROWDING) for t in (start, stop))
+    return 1 - torch.linspace(first, last, steps + 1, dtype=torch.float64) ** _CROWDING
 
 
 def integrate(

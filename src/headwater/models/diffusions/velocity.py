@@ -152,7 +152,7 @@ def build_velocity(config: FlowMatchingConfig, event: EventSpec, context: Contex
         field = RowField(
             event.shape,
             context.size,
-            width=config.width,
+            width=config.width or (128 if event.size <= 8 else 256),
             blocks=config.blocks,
             embedding=config.embedding,
             features=config.features,

@@ -73,8 +73,8 @@ class NSF(FlowModel):
         ),
     )
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "optimizer": {"lr": 1e-3, "schedule": "cosine", "clip": 5.0},
-        "training": {"batch_size": 256, "ema": 0.999},
+        "optimizer": {"lr": 2e-3, "schedule": "cosine", "clip": 5.0},
+        "training": {"batch_size": 512, "ema": 0.999},
     }
 
     config: NSFConfig

@@ -32,6 +32,7 @@ from headwater.scores import Score
 __all__ = ["VAE", "VAEConfig", "VAESampling", "VAEScoring"]
 
 _LOG_SCALE_BOUND = 5.0  # of the posterior: beyond, gradients only explode
+_SMALL = 256  # elements up to which the narrower network learns as well
 _NUMBERS_AT_ONCE = 2**22  # decoder outputs held at once while scoring
 
 
@@ -39,7 +40,9 @@ class VAEConfig(ModelConfig):
     """Settings of :class:`VAE`."""
 
     latent: int | None = Field(None, ge=1, le=4096, description="length of the code; None: chosen by the event")
-    network: Literal["auto", "mlp", "conv"] = Field("auto", description="auto: conv for pictures, else mlp")
+    network: Literal["auto", "mlp", "conv"] = Field(
+        "auto", description="auto: conv for pictures of more than 1024 numbers"
+    )
     width: int | None = Field(None, ge=1, description="hidden width (mlp) or channels (conv); None: chosen")
     blocks: int = Field(1, ge=0, description="residual blocks (conv: per resolution)")
     real: Literal["gaussian", "mixture"] = Field("gaussian", description="head of continuous elements")
@@ -51,7 +54,7 @@ class VAEConfig(ModelConfig):
     components: int = Field(64, ge=1, description="components of the mixture prior")
     conditional_prior: bool = Field(False, description="let the context shift the prior, not the networks alone")
     free_bits: float = Field(0.0, ge=0, description="nats per code dimension that cost nothing while training")
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the training in which the KL weight rises to one")
+    warmup: float = Field(0.3, ge=0, le=1, description="share of the training in which the KL weight rises to one")
 
 
 class VAESampling(Options):
@@ -85,7 +88,7 @@ class VAE(GenerativeModel, Density, Latent):
     encoding = Encoding.NATIVE
     monitor = "nelbo"
     defaults: ClassVar = {
-        "optimizer": {"lr": 1e-3, "weight_decay": 0.01},
+        "optimizer": {"lr": 2e-3, "weight_decay": 0.01},
         "training": {"batch_size": 128, "ema": 0.999},
     }
     papers = (
@@ -128,7 +131,7 @@ class VAE(GenerativeModel, Density, Latent):
         self.heads = Heads(event, mixtures=config.mixtures, real=config.real, integer=integer)
         conv = convolves(self.heads, config.network)
         self.latent = config.latent or _latent(event)
-        width = config.width or (32 if conv else 256)
+        width = config.width or (32 if conv else 256 if event.size <= _SMALL else 512)
         sizes = {"width": width, "blocks": config.blocks, "condition": context.size}
         self.encoder = Encoder(self.heads, 2 * self.latent, conv=conv, **sizes)
         self.decoder = Decoder(self.heads, self.latent, conv=conv, **sizes)
@@ -205,7 +208,8 @@ class VAE(GenerativeModel, Density, Latent):
         for start in range(0, keys.n, rows):
             event = torch.arange(start, min(start + rows, keys.n), device=x.device) // draws
             m, s = mean[event], log_scale[event]
-            z = gaussian_sample(m, s, keys.rows(slice(start, start + rows)))
+            noise = keys.rows(slice(start, start + rows)).normal("code", self.latent)
+            z = m + s.exp() * noise.to(m.dtype)  # drawn in float32, so that a float64 model scores the same codes
             given = None if c is None else c[event]
             likelihood = self.heads.log_prob(self.decoder(z, given), flat[event]).sum(dim=1)
             pieces.append(likelihood + self.prior.log_prob(z, given) - gaussian_log_prob(z, m, s).sum(dim=1))
@@ -243,5 +247,5 @@ class VAE(GenerativeModel, Density, Latent):
 
 
 def _latent(event: EventSpec) -> int:
-    """Room for every element of a small event, 32 dimensions at most (64 for pictures)."""
-    return min(event.size, 64) if event.is_image else max(2, min(event.size, 32))
+    """Room for every element of a small row; a picture's elements are so alike that a quarter will do."""
+    return max(2, min(event.size // 4, 64)) if event.is_image else max(2, min(event.size, 32))
