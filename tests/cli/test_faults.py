@@ -133,7 +133,8 @@ def test_without_torchvision_and_other_heavy_things() -> None:
     """Forcing their import to fail changes nothing."""
     code = "import sys\nfor m in ('torchvision','torchaudio','pandas'): sys.modules[m]=None\n"
     code += "import headwater, numpy as np, tempfile\n"
-    code += "d=tempfile.mkdtemp()\nr=headwater.fit(np.random.default_rng(0).normal(size=(200,2)).astype('float32'),'independent',out=d+'/r')\n"
+    code += "d=tempfile.mkdtemp()\nx=np.random.default_rng(0).normal(size=(200,2)).astype('float32')\n"
+    code += "r=headwater.fit(x,'independent',out=d+'/r')\n"
     code += "assert r.sample(3).shape==(3,2)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

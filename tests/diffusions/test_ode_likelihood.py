@@ -91,6 +91,7 @@ def test_probes_are_signs_of_their_row_alone() -> None:
     probes = rademacher(Rng.of(0, 6), 4, x)
     assert probes.shape == (4, 6, 2, 3)
     assert set(probes.unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(probes, rademacher(Rng.of(0, 6), 4, x.double()).float())
     assert torch.equal(probes[:, 2:4], rademacher(Rng.of(0, 6).rows(slice(2, 4)), 4, x[2:4]))
 
 

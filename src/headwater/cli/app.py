@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
@@ -39,9 +39,11 @@ app = App(
 )
 app["--help"].group = app["--version"].group = "Session"
 
-for _rank, _command in enumerate((demo, inspect, fit, resume, sample, score, evaluate, compare, models, checks, cite)):
-    app.command(_command, sort_key=_rank, help_epilogue=EXAMPLES[_command.__name__])
-app.command(completion, sort_key=99, help_epilogue=EXAMPLES["completion"])
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(demo, inspect, fit, resume, sample, score, evaluate, compare, models, checks, cite, completion),
+)
+for _rank, _command in enumerate(_COMMANDS):
+    app.command(_command, name=_command.__name__, sort_key=_rank, help_epilogue=EXAMPLES[_command.__name__])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from headwater.cli.display import display, say
 from headwater.cli.options import Quiet
 from headwater.errors import HeadwaterError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from headwater.runs.run import Run
 
 __all__ = ["demo"]
 
@@ -45,6 +50,7 @@ def demo(
     import numpy as np
 
     from headwater.api import compare, fit
+    from headwater.data import open_dataset
     from headwater.evaluation.report import write_report
 
     if out.exists() and any(out.iterdir()):
@@ -55,7 +61,8 @@ def demo(
     data = out / "digits.npz"
     np.savez_compressed(data, x=images, y=labels)
     progress.note(f"data: {len(images)} handwritten digits, 8 x 8 pixels in 17 grey levels -> {data}")
-    runs, began = [], time.monotonic()
+    began = time.monotonic()
+    runs: list[Run | Path] = []
     for number, name in enumerate(_LEARNED + _BASELINES, start=1):
         progress.note(f"[{number}/{len(_LEARNED + _BASELINES)}] {name}")
         budget = {"steps": _QUICK_STEPS} if quick else {"minutes": _MINUTES}
@@ -67,15 +74,16 @@ def demo(
             progress.warn(f"{name} failed: {error}")
             runs.append(out / "runs" / name)
     say(f"trained in {time.monotonic() - began:.0f} s")
-    leaderboard = compare(*runs, progress=progress)
+    dataset = open_dataset(data, progress=progress)
+    leaderboard = compare(*runs, dataset=dataset, progress=progress)
     say(str(leaderboard))
     report = out / "report.html"
-    write_report(report, runs, leaderboard=leaderboard, progress=progress)
+    write_report(report, runs, leaderboard=leaderboard, dataset=dataset, progress=progress)
     say(f"report: {report}")
     say(_OWN_DATA)
 
 
-def _digits() -> tuple[object, object]:
+def _digits() -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:

@@ -53,7 +53,9 @@ def score(
     /,
     *,
     out: Out = None,
-    draws: Annotated[int, Parameter(help="dequantization draws per event; more is tighter")] = 1,
+    draws: Annotated[
+        int | None, Parameter(help="draws of noise per event where a bound needs them; more is tighter")
+    ] = None,
     seed: Annotated[int, Parameter(help="of the draws")] = 0,
     batch_size: Annotated[int | None, Parameter(help="events at a time; changes memory, never the scores")] = None,
     device: Device = None,

@@ -1,23 +1,18 @@
-"""The data of a run read again, and other data read as if it were."""
+"""The data of a run read again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from torch import Tensor
 
 from headwater.errors import DataError, UsageError
 from headwater.progress import Progress
-from headwater.runs.folder import RunFolder
 from headwater.settings import RunSettings
 
 if TYPE_CHECKING:
     from headwater.data.dataset import Dataset
 
-__all__ = ["read_file", "training_data"]
+__all__ = ["training_data"]
 
 
 def training_data(
@@ -52,16 +47,3 @@ def training_data(
             hint="Restore it, or score the new data by `headwater score RUN DATA`.",
         )
     return dataset
-
-
-def read_file(folder: RunFolder, settings: RunSettings, path: Path, progress: Progress) -> tuple[Tensor, Tensor | None]:
-    """All rows and labels of another file or folder, read by the run's own schema.
-
-    Raises:
-        DataError: it cannot be read as such data.
-    """
-    from headwater.data import open_dataset
-
-    own = {"path": str(path), "schema_path": str(folder.path / "schema.json"), "max_rows": None}
-    dataset = open_dataset(str(path), settings.data.model_copy(update=own), progress=progress)
-    return dataset.rows(np.arange(len(dataset)))

@@ -21,7 +21,7 @@ from headwater.runs.device import choose_device
 from headwater.runs.folder import RunFolder
 from headwater.runs.labels import LabelArgument, draw_labels, label_codes
 from headwater.runs.opening import open_codec, open_model
-from headwater.runs.reading import read_file, training_data
+from headwater.runs.reading import training_data
 from headwater.runs.reporter import PythonWarnings
 from headwater.runs.sampling import check_finite, model_device, sample_events
 from headwater.runs.scoring import score_raw
@@ -139,9 +139,10 @@ class Run:
         Raises:
             DataError: it cannot be read by this run's schema.
         """
-        if not isinstance(data, str | Path):
-            return self.codec.from_user(data)
-        return read_file(self.folder, self.settings, Path(data), progress or self._progress)
+        if isinstance(data, str | Path):
+            (progress or self._progress).note(f"Reading {data}")
+            return self.codec.from_user(Path(data), self.settings.data)
+        return self.codec.from_user(data)
 
     def labels(self, label: LabelArgument, n: int, *, seed: int = 0) -> Tensor | None:
         """Class numbers of ``n`` events; None draws them as frequent as in training, where that was counted."""

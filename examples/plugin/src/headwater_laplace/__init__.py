@@ -13,10 +13,14 @@ from headwater.scores import Score
 
 
 class LaplaceConfig(ModelConfig):
+    """Settings of :class:`Laplace`."""
+
     smallest: float = Field(1e-4, gt=0, description="least scale")
 
 
 class LaplaceSampling(Options):
+    """Options of sampling."""
+
     temperature: float = Field(1.0, gt=0, description="factor on every scale")
 
 

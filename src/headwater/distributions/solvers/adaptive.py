@@ -59,8 +59,8 @@ def dopri5(
         PI control and the first step: Solving Ordinary Differential Equations I and II (Hairer, Norsett & Wanner,
         1993 and 1996), II.4 and IV.2, https://doi.org/10.1007/978-3-540-78862-1.
 
-    >>> dopri5(lambda t, x: -x, torch.ones(1), torch.tensor([0.0, 1.0])).item()  # exp(-1)
-    0.36787...
+    >>> round(dopri5(lambda t, x: -x, torch.ones(1), torch.tensor([0.0, 1.0])).item(), 4)  # exp(-1)
+    0.3679
     """
     start, span = times[0].to(x.dtype), (times[-1] - times[0]).abs().to(x.dtype)
     sign = torch.sign(times[-1] - times[0]).to(x.dtype)
@@ -138,4 +138,4 @@ def _combine(weights: tuple[float, ...], stages: list[Tensor]) -> Tensor:
 
 def _norm(value: Tensor, size: Tensor, rtol: float, atol: float) -> Float[Tensor, " batch"]:
     scaled = value / (atol + rtol * size)
-    return scaled.flatten(1).square().mean(-1).sqrt()
+    return scaled.reshape(len(scaled), scaled.shape[1:].numel()).square().mean(-1).sqrt()

@@ -170,7 +170,7 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
 
         The equation is solved numerically: ``ode_error`` in the protocol is the mean change in nats, over the first
         64 events, from a coarser solution (half the steps, or tenfold tolerances) to this one. Rows of more than
-        64 elements and pictures of more than 32 have their trace estimated by ``draws`` random probes, unless
+        64 elements and pictures of more than 16 have their trace estimated by ``draws`` random probes, unless
         ``trace="exact"`` is asked for; ``stderr`` is the standard error of that.
 
         Raises:

@@ -12,7 +12,7 @@ from headwater.models.diffusions.ode import SolverOptions
 
 __all__ = ["FlowMatchingConfig", "Sampling", "Scoring"]
 
-_EXACT_ROW, _EXACT_PICTURE = 64, 32  # a picture's derivative costs a hundred times a row's
+_EXACT_ROW, _EXACT_PICTURE = 64, 16  # a picture's derivative costs a hundred times a row's
 
 
 class FlowMatchingConfig(ModelConfig):
@@ -53,7 +53,7 @@ class Scoring(SolverOptions):
     )
     steps: int = Field(24, ge=2, le=10_000, description="steps of a solver on a grid")
     trace: Literal["auto", "exact", "probes"] = Field(
-        "auto", description="auto: exact for rows of at most 64 elements and pictures of at most 32, else probes"
+        "auto", description="auto: exact for rows of at most 64 elements and pictures of at most 16, else probes"
     )
     draws: int = Field(4, ge=2, le=4096, description="random probes of the trace, where it is not computed exactly")
 
