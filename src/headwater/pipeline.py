@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from headwater.data import Codec, Dataset, open_dataset
 from headwater.errors import UsageError
 from headwater.models.registry import load_class
 from headwater.progress import Progress
+from headwater.runs.build import build_model
+from headwater.runs.device import choose_device
 from headwater.runs.environment import environment_record
 from headwater.runs.folder import RunFolder
 from headwater.runs.names import check_name, default_name
@@ -43,13 +46,16 @@ def is_main_process() -> bool:
 
 
 def prepare(data: Any, settings: RunSettings, progress: Progress) -> Prepared:
-    """Read the data and fit the codec in the encoding that the model wants."""
+    """Read the data, fit the codec in the encoding that the model wants, and see that device and model can be had."""
     cls = load_class(str(settings.model["name"]))
+    choose_device(settings.device)
     if settings.data.path is not None:  # absolute, so that the run resumes from any working folder
         where = {"path": str(Path(settings.data.path).resolve())}
         settings = settings.model_copy(update={"data": settings.data.model_copy(update=where)})
     dataset = open_dataset(data, settings.data, progress=progress)
     codec = Codec.fit(dataset, cls.encoding)
+    with torch.random.fork_rng(devices=[]):
+        build_model(settings.model, codec.event, codec.context)  # refused now, before anything is written
     rows = ", ".join(f"{len(rows):,} {name}" for name, rows in dataset.splits.items())
     progress.note(f"data: {dataset.schema.kind}, {rows}; the model sees {codec.event}")
     return Prepared(dataset, codec, settings, progress)

@@ -66,11 +66,12 @@ def test_the_list_of_flags_is_frozen() -> None:
         ("headwater fit moons.csv --config none.toml", 2, "none.toml"),
         ("headwater fit", 2, "Expected data"),
         ("headwater fit nothing.csv", 3, "nothing.csv"),
-        ("headwater sample nowhere", 3, "nowhere"),
+        ("headwater sample nowhere", 2, "nowhere"),
         ("headwater compare", 2, ""),
         ("headwater models zzz*", 2, "zzz"),
         ("headwater fit moons.csv --device cuda --steps 1", 5, "cpu"),
-        ("headwater fit moons.csv --out moons.csv --steps 1", 5, "moons.csv"),
+        ("headwater fit moons.csv --out moons.csv --steps 1", 2, "moons.csv"),
+        ("headwater fit moons.csv --model pixel-transformer", 2, "made"),
     ],
 )
 def test_one_message_and_an_exit_code(

@@ -144,6 +144,19 @@ def test_scales_come_from_the_first_batch_and_are_saved() -> None:
     assert {"velocity.mean", "velocity.spread"} <= set(rows.state_dict())
 
 
+def test_patches_of_any_side_cover_pictures_of_any_side() -> None:
+    for patch in (1, 2, 3):
+        model = build(EventSpec.real(2, 7, 5), patch=patch)
+        x = torch.randn(3, 2, 7, 5, dtype=torch.float64, requires_grad=True)
+        v = model.velocity(torch.full((3,), 0.3, dtype=torch.float64), x, labels(3))
+        assert v.shape == x.shape
+        (gradient,) = torch.autograd.grad(v[1, 1, 6, 4], x)
+        assert gradient[1].ne(0).all()  # the last pixel sees every other of its picture
+        assert not gradient[0].any()
+    assert build(EventSpec.real(1, 28, 24)).velocity.field.patch == 2
+    assert build(EventSpec.real(1, 28, 20)).velocity.field.patch == 1
+
+
 def test_errors_say_what_to_type() -> None:
     model = build(EventSpec.real(2), ContextSpec())
     with pytest.raises(UsageError, match="without one"):

@@ -46,6 +46,15 @@ def test_the_bound_is_the_log_mean_and_never_overflows() -> None:
     torch.testing.assert_close(same, stderr)
 
 
+def test_the_bound_of_all_draws_is_above_the_mean_of_the_bounds_of_its_parts() -> None:
+    log_weights = 3 * torch.randn(20, 64, dtype=torch.float64)
+    whole, _ = importance_weighted_bound(log_weights)
+    for size in (1, 4, 16):
+        parts = [importance_weighted_bound(part)[0] for part in log_weights.split(size, dim=1)]
+        below = torch.stack(parts).mean(0)
+        assert (below < whole).all()
+
+
 def test_priors_sample_what_they_score() -> None:
     context = torch.eye(2).repeat_interleave(2000, 0)
     for prior in (GaussianPrior(1, 2), MixturePrior(1, 2, 3)):

@@ -51,7 +51,7 @@ class _Linear(nn.Module):
 
 
 def _model(stretch: float) -> tuple[VAE, MultivariateNormal]:
-    model = VAE(VAEConfig(latent=2, width=8), EventSpec.real(4), ContextSpec()).double()
+    model = VAE(VAEConfig(latent=2, width=8, real="gaussian"), EventSpec.real(4), ContextSpec()).double()
     model.encoder, model.decoder = _Posterior(stretch), _Linear()  # type: ignore[assignment]
     covariance = W @ W.T + NOISE**2 * torch.eye(4, dtype=torch.float64)
     return model, MultivariateNormal(torch.zeros(4, dtype=torch.float64), covariance)

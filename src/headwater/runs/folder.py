@@ -72,7 +72,7 @@ class RunFolder:
         """
         place = _absolute(Path(path))
         if not place.exists():
-            beside = [entry.name for entry in place.parent.iterdir()] if place.parent.is_dir() else []
+            beside = [entry.parent.name for entry in place.parent.glob("*/checkpoints")]
             raise UsageError(f"There is no run {path!s}.", hint=did_you_mean(place.name, beside))
         if not place.is_dir():
             raise CheckpointError(f"{path!s} is a file; a run is a folder.", hint="Give the folder that holds it.")

@@ -23,7 +23,12 @@ class FlowMatchingConfig(ModelConfig):
     )
     blocks: int = Field(3, ge=1, le=64, description="rows: residual blocks")
     features: int = Field(3, ge=0, le=16, description="rows: Fourier frequencies per element")
-    channels: int = Field(32, ge=8, le=1024, multiple_of=8, description="pictures: channels at full resolution")
+    patch: int | None = Field(
+        None, ge=1, le=16, description="pictures: side of the squares seen as one position; None: 2 from 24 pixels on"
+    )
+    channels: int | None = Field(
+        None, ge=8, le=1024, multiple_of=8, description="pictures: channels at first; None: 32, 48 with patches"
+    )
     levels: int = Field(3, ge=1, le=8, description="pictures: resolutions, each half the one before")
     layers: int = Field(1, ge=1, le=16, description="pictures: residual blocks per resolution")
     attention: int = Field(64, ge=0, le=4096, description="pictures: attention where at most so many positions")

@@ -45,7 +45,7 @@ class VAEConfig(ModelConfig):
     )
     width: int | None = Field(None, ge=1, description="hidden width (mlp) or channels (conv); None: chosen")
     blocks: int = Field(1, ge=0, description="residual blocks (conv: per resolution)")
-    real: Literal["gaussian", "mixture"] = Field("gaussian", description="head of continuous elements")
+    real: Literal["gaussian", "mixture"] = Field("mixture", description="head of continuous elements")
     integer: Literal["auto", "logistic", "categorical"] = Field(
         "auto", description="head of whole numbers; auto: logistic for pictures and where there are more than 32 values"
     )
