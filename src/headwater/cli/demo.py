@@ -23,6 +23,7 @@ _LEARNED: Final = ("nsf", "vae", "gan", "flow-matching", "pixel-transformer")
 _BASELINES: Final = ("independent", "gaussian-mixture", "kernel-density")
 _MINUTES: Final = 0.55
 _QUICK_STEPS: Final = 20
+_QUICK_EVENTS: Final = 48
 
 _OWN_DATA = """
 The same on your own data:
@@ -75,7 +76,7 @@ def demo(
             runs.append(out / "runs" / name)
     say(f"trained in {time.monotonic() - began:.0f} s")
     dataset = open_dataset(data, progress=progress)
-    leaderboard = compare(*runs, dataset=dataset, progress=progress)
+    leaderboard = compare(*runs, dataset=dataset, n=_QUICK_EVENTS if quick else None, progress=progress)
     say(str(leaderboard))
     report = out / "report.html"
     write_report(report, runs, leaderboard=leaderboard, dataset=dataset, progress=progress)

@@ -17,6 +17,7 @@ from headwater.progress import Phase, Progress
 __all__ = ["display", "say"]
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
+_WORTH_A_LINE: Final = 0.5  # seconds that a phase takes before its end is worth a line
 
 
 def say(text: str = "") -> None:
@@ -42,6 +43,7 @@ class _Lines:
     def __init__(self, console: Console, title: str, total: int | None, unit: str, seconds: float) -> None:
         self.console, self.title, self.count, self.unit, self.seconds = console, title, total, unit, seconds
         self.done = 0
+        self.told = -1
         self.began = self.spoke = time.monotonic()
         self.figures: dict[str, float | str] = {}
 
@@ -56,7 +58,7 @@ class _Lines:
 
     def speak(self) -> None:
         """Print where the phase is."""
-        self.spoke = time.monotonic()
+        self.spoke, self.told = time.monotonic(), self.done
         spent = self.spoke - self.began
         of = f"{self.done}/{self.count}" if self.count else f"{self.done}"
         left = f", {spent * (self.count - self.done) / self.done:.0f} s left" if self.count and self.done else ""
@@ -74,7 +76,7 @@ class PlainProgress:
     def _phase(self, title: str, total: int | None, unit: str) -> Iterator[Phase]:
         lines = _Lines(self.console, title, total, unit, self.seconds)
         yield lines
-        if self.phases and lines.spoke - lines.began + self.seconds > 0 and time.monotonic() - lines.began > 0.5:
+        if self.phases and lines.told != lines.done and time.monotonic() - lines.began > _WORTH_A_LINE:
             lines.speak()
 
     def phase(self, title: str, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Phase]:

@@ -6,12 +6,12 @@ __all__ = ["COMMANDS", "EXAMPLES"]
 
 COMMANDS = {
     "headwater": ("headwater demo --quick", "headwater models"),
-    "demo": ("headwater demo --quick", "headwater demo --quick --out demo-again --seed 1"),
+    "demo": ("headwater demo --quick",),
     "inspect": (
         "headwater inspect moons.csv",
         "headwater inspect pictures --sheet sheet.png",
         "headwater inspect people.csv --schema schema.json",
-        "headwater inspect people.csv --set columns.age.type=real",
+        "headwater inspect people.csv --set data.columns.age.type=real",
     ),
     "fit": (
         "headwater fit moons.csv --out runs/moons-nsf --steps 200",
