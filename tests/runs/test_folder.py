@@ -51,7 +51,7 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
 
 
 def test_opening_what_is_not_a_run(tmp_path: Path) -> None:
-    (tmp_path / "moons-nsf-001").mkdir()
+    (tmp_path / "moons-nsf-001" / "checkpoints").mkdir(parents=True)
     with pytest.raises(UsageError, match="moons-nsf-001"):
         RunFolder.open(tmp_path / "moons-nfs-001")
     with pytest.raises(CheckpointError, match=r"config\.toml"):

@@ -16,7 +16,7 @@ _passed: Counter[str] = Counter()
 def failpoint(name: str) -> None:
     """Do nothing, unless the environment holds ``HEADWATER_FAILPOINT=name:kill|enospc|raise[:nth]``.
 
-    ``nth`` counts the passages through this place from 1 and defaults to 1.
+    ``nth`` counts the passages through this place under the same request, from 1, and defaults to 1.
 
     >>> failpoint("mid-tensor")
     """
@@ -26,8 +26,8 @@ def failpoint(name: str) -> None:
     wanted, action, *nth = request.split(":")
     if wanted != name:
         return
-    _passed[name] += 1
-    if _passed[name] != int(nth[0] if nth else 1):
+    _passed[request] += 1
+    if _passed[request] != int(nth[0] if nth else 1):
         return
     match action:
         case "kill":
