@@ -197,14 +197,16 @@ def test_learns_a_density_per_label() -> None:
     centre, width = torch.tensor([[-1.0], [1.0]])[index], torch.tensor([[0.2], [0.5]])[index]
     x = centre + width * rng.normal("data", 1)
     context = torch.eye(2)[index]
-    model = FlowMatching(FlowMatchingConfig.parse(SMALL | {"width": 32}), EventSpec.real(1), ContextSpec(size=2))
-    _train(model, x, context, 300)
+    model = FlowMatching(
+        FlowMatchingConfig.parse(SMALL | {"width": 32}), EventSpec.real(1), ContextSpec(size=2, classes=("a", "b"))
+    )
+    _train(model, x, context, 600)
     test = centre + width * rng.normal("test", 1)
     truth = torch.distributions.Normal(centre, width).log_prob(test)[:, 0]
     gap = (truth - model.log_prob(test, context=context).value).mean().item()
     assert -0.02 < gap < 0.05
     samples = model.sample(512, context=context, rng=Rng.of(9, 512))
-    for label, (mean, spread) in enumerate(((-1.0, 0.2), (1.0, 0.5))):
-        chosen = samples[index == label]
-        assert chosen.mean().item() == pytest.approx(mean, abs=0.08)
-        assert chosen.std().item() == pytest.approx(spread, abs=0.08)
+    for label in range(2):
+        seen, drawn = x[index == label], samples[index == label]
+        assert drawn.mean().item() == pytest.approx(seen.mean().item(), abs=0.1)
+        assert drawn.std().item() == pytest.approx(seen.std().item(), abs=0.08)

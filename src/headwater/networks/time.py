@@ -37,6 +37,7 @@ class TimeEmbedding(nn.Module):
     Args:
         features: Length of the embedding.
         context: Length of the context vector; 0 for none.
+        norm: Euclidean norm of a typical context: one for a label, the root of their number for standardized columns.
         count: Number of frequencies, for each clock.
         highest: The highest angular frequency.
 
@@ -46,13 +47,17 @@ class TimeEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, features: int, context: int = 0, *, count: int = 8, highest: float = 32.0) -> None:
+    def __init__(
+        self, features: int, context: int = 0, *, norm: float = 1.0, count: int = 8, highest: float = 32.0
+    ) -> None:
         super().__init__()
         exponents = torch.linspace(0, 1, count)
         frequencies = math.pi / 2 * (highest * 2 / math.pi) ** exponents
         self.register_buffer("frequencies", frequencies, persistent=False)  # a constant of the code, not a weight
         self.entry = nn.Linear(4 * count + 2, features)
         self.context = nn.Linear(context, features, bias=False) if context else None
+        if self.context is not None:  # torch's own start is so faint that a label takes long to be heard
+            nn.init.normal_(self.context.weight, std=1 / norm)
         self.exit = nn.Linear(features, features)
 
     def forward(

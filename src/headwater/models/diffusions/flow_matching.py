@@ -36,7 +36,7 @@ __all__ = ["FlowMatching"]
 _FLOATS = 1 << 24  # numbers held at once, per layer, when sampling
 _TRACED = 1 << 21  # the same when scoring, which keeps all layers for the trace
 _CHECKED = 64  # events whose likelihood is computed again, coarser, for the error of the solver
-_ROUND_TRIP = 1e-5  # tolerance of the codes; sampling needs less
+_ROUND_TRIP = 1e-6  # tolerance of the codes; sampling needs less
 
 
 class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
@@ -114,7 +114,7 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
 
     def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
         x1 = batch.x
-        t = TIMES[self.config.time](rng, x1.dtype)
+        t = TIMES[self.config.time or ("uniform" if self.event.is_image else "late")](rng, x1.dtype)
         x0 = rng.normal("noise", *x1.shape[1:], dtype=x1.dtype)
         v = self.velocity(t, interpolate(x0, x1, t), batch.context)
         square = (v - target(x0, x1)).square()

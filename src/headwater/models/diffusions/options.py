@@ -32,9 +32,16 @@ class FlowMatchingConfig(ModelConfig):
     levels: int = Field(3, ge=1, le=8, description="pictures: resolutions, each half the one before")
     layers: int = Field(1, ge=1, le=16, description="pictures: residual blocks per resolution")
     attention: int = Field(64, ge=0, le=4096, description="pictures: attention where at most so many positions")
-    embedding: int = Field(64, ge=8, le=4096, description="length of the embedding of time and context")
-    time: Literal["uniform", "late", "logit-normal"] = Field(
-        "late", description="density of the training times: late favours the end of the path, where detail forms"
+    embedding: int | None = Field(
+        None,
+        ge=8,
+        le=4096,
+        description="length of the embedding of time and context; None: 64 for at most 8 elements, 128",
+    )
+    time: Literal["uniform", "late", "logit-normal"] | None = Field(
+        None,
+        description="density of the training times: late favours the end of the path, where detail forms; uniform"
+        " gives the outline more; None: late for rows, uniform for pictures",
     )
 
 

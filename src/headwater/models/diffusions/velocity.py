@@ -15,6 +15,7 @@ from headwater.networks.unet import UNet
 
 __all__ = ["PictureField", "PreconditionedVelocity", "RowField", "build_velocity"]
 
+_SMALL = 8  # elements up to which a smaller network is enough
 _PATCHED = 24  # pixels of the shorter side from which pictures are seen in patches of two by two
 _LEAST_SPREAD = 0.05  # below it an element's rare values would be magnified beyond what a network bears
 
@@ -27,7 +28,7 @@ class RowField(nn.Module):
 
     Args:
         shape: Shape of an event; it is flattened.
-        context: Length of the context vector.
+        context: What a conditional model is given.
         width, blocks, embedding: Sizes of the network.
         features: Number of frequencies per element.
     """
@@ -35,11 +36,11 @@ class RowField(nn.Module):
     frequencies: Tensor
 
     def __init__(
-        self, shape: tuple[int, ...], context: int, *, width: int, blocks: int, embedding: int, features: int
+        self, shape: tuple[int, ...], context: ContextSpec, *, width: int, blocks: int, embedding: int, features: int
     ) -> None:
         super().__init__()
         size = int(torch.Size(shape).numel())
-        self.time = TimeEmbedding(embedding, context)
+        self.time = _time_embedding(embedding, context)
         self.register_buffer("frequencies", torch.pi / 2 * 2.0 ** torch.arange(features), persistent=False)
         self.network = ModulatedMLP(size * (1 + 2 * features), size, width=width, blocks=blocks, condition=embedding)
         self.footprint = width
@@ -63,7 +64,7 @@ class PictureField(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        context: int,
+        context: ContextSpec,
         *,
         patch: int,
         channels: int,
@@ -73,7 +74,7 @@ class PictureField(nn.Module):
         embedding: int,
     ) -> None:
         super().__init__()
-        self.time = TimeEmbedding(embedding, context)
+        self.time = _time_embedding(embedding, context)
         colors, height, width = shape
         self.patch, self.padding = patch, (0, -width % patch, 0, -height % patch)
         positions = (-(-height // patch), -(-width // patch))
@@ -152,26 +153,31 @@ class PreconditionedVelocity(nn.Module):
 def build_velocity(config: FlowMatchingConfig, event: EventSpec, context: ContextSpec) -> PreconditionedVelocity:
     """A U-Net for pictures, a residual network for everything else, between the scalings."""
     field: RowField | PictureField
+    embedding = config.embedding or (64 if event.size <= _SMALL else 128)
     if event.is_image:
         channels, height, width = event.shape
         patch = config.patch or (2 if min(height, width) >= _PATCHED else 1)
         field = PictureField(
             (channels, height, width),
-            context.size,
+            context,
             patch=patch,
             channels=config.channels or (32 if patch == 1 else 48),
             levels=config.levels,
             layers=config.layers,
             attention=config.attention,
-            embedding=config.embedding,
+            embedding=embedding,
         )
     else:
         field = RowField(
             event.shape,
-            context.size,
-            width=config.width or (128 if event.size <= 8 else 256),
+            context,
+            width=config.width or (128 if event.size <= _SMALL else 256),
             blocks=config.blocks,
-            embedding=config.embedding,
+            embedding=embedding,
             features=config.features,
         )
     return PreconditionedVelocity(field, event.shape)
+
+
+def _time_embedding(features: int, context: ContextSpec) -> TimeEmbedding:
+    return TimeEmbedding(features, context.size, norm=1.0 if context.classes else max(1, context.size) ** 0.5)
