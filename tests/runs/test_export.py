@@ -27,7 +27,8 @@ TABLE = pl.DataFrame({"age": [1, 2, None], "who": ["a", 'b,"c"\n', "é"]})
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    return SimpleNamespace(folder=RunFolder.create(tmp_path / "run"))
+    pictures = SimpleNamespace(kind="images", levels=256)
+    return SimpleNamespace(folder=RunFolder.create(tmp_path / "run"), schema=pictures)
 
 
 def written(run: Any, samples: Any, path: Path | None, **more: Any) -> Path:

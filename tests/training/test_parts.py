@@ -152,7 +152,9 @@ def test_minutes_already_used_up_end_the_run() -> None:
 
 
 def test_a_run_of_minutes_ends_near_them_and_keeps_its_plan(tmp_path: Path) -> None:
-    result = fit(tmp_path / "run", run_settings("tiny", steps=None, minutes=0.04, evaluate_every=None, ema=0.0))
+    result = fit(
+        tmp_path / "run", run_settings("tiny", steps=None, minutes=0.04, evaluate_every=None, ema=0.0, patience=None)
+    )
     assert result.stopped_because == "minutes"
     assert result.step > 3
     events = [row for row in RunFolder(tmp_path / "run").read_metrics() if row.get("event") == "planned"]

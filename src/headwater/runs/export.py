@@ -63,6 +63,8 @@ def write_samples(
             f"Samples cannot be written as {target.suffix!r}.", hint="Use .png, .npz, .npy, .csv, .parquet or a folder."
         )
     _refuse_existing(target, exist_ok=exist_ok)
+    if target.suffix.lower() in ("", ".png") and run.schema.kind == "images" and run.schema.levels not in (None, 256):
+        samples = _array(samples, target) / ((run.schema.levels or 256) - 1)  # few levels span the whole of grey
     with reporting(target, "Writing"):
         target.parent.mkdir(parents=True, exist_ok=True)
     writer(target, samples, text)

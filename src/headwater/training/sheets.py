@@ -44,7 +44,7 @@ def write_sheet(folder: RunFolder, model: GenerativeModel, feed: Feed, step: int
         name = f"step-{step:06d}"
         folder.samples.mkdir(exist_ok=True)
         if raw.ndim == 4:
-            write_atomic(folder.samples / f"{name}.png", _png(raw))
+            write_atomic(folder.samples / f"{name}.png", _png(raw, (feed.codec.schema.levels or 256) - 1))
         else:
             write_atomic(folder.samples / f"{name}.csv", _csv(raw, feed))
     return _COUNT - len(x)
@@ -60,9 +60,9 @@ def _contexts(model: GenerativeModel, feed: Feed) -> Tensor | None:
     return torch.zeros(_COUNT, spec.size, dtype=feed.dtype, device=feed.device)
 
 
-def _png(raw: Tensor) -> bytes:
+def _png(raw: Tensor, brightest: int) -> bytes:
     buffer = io.BytesIO()
-    make_grid(raw).save(buffer, format="PNG")
+    make_grid(raw.double() / brightest).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
