@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["compare_environments", "environment_record", "git_commit"]
-
-_EXACT = {
-    "headwater": "Headwater",
-    "torch": "PyTorch",
-    "threads": "number of threads",
-    "machine": "kind of machine",
-    "vector_unit": "processor's vector unit",
-    "device": "device",
-}
+__all__ = ["environment_record", "git_commit"]
 
 
 def environment_record(*, seed: int, device: str, fingerprint: str | None, **more: Any) -> dict[str, Any]:
@@ -51,19 +41,6 @@ def environment_record(*, seed: int, device: str, fingerprint: str | None, **mor
         "started": datetime.now(UTC).isoformat("T", "seconds"),
         **more,
     }
-
-
-def compare_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """Warnings for what differs of all that bit-exactness rests on; empty if nothing does.
-
-    >>> compare_environments({"torch": "2.12.0"}, {"torch": "2.13.0"})[0]
-    'PyTorch was 2.12.0 and is 2.13.0: bit-exactness is not guaranteed.'
-    """
-    return tuple(
-        f"{words[0].upper() + words[1:]} was {before[key]} and is {now.get(key)}: bit-exactness is not guaranteed."
-        for key, words in _EXACT.items()
-        if key in before and before[key] != now.get(key)
-    )
 
 
 def git_commit(folder: Path) -> str | None:

@@ -104,11 +104,6 @@ class RunFolder:
         """One JSON object per line: losses, evaluations, events."""
         return self.path / "metrics.jsonl"
 
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.path / "report.html"
-
     @contextmanager
     def writing(self, *, progress: Progress | None = None) -> Iterator[RunFolder]:
         """Hold the run for writing: lock it, then remove and report what a killed writer left.
