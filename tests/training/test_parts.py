@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from headwater.models.base import Player
 from headwater.runs.device import choose_device
 from headwater.runs.folder import RunFolder
 from headwater.settings import OptimizerSettings, TrainingSettings
-from headwater.training.budget import Pace, evaluation_interval, plan
+from headwater.training.budget import Pace, evaluation_interval, plan, replaced
 from headwater.training.ema import Ema, ema_decay
 from headwater.training.energy import energy_distance
 from headwater.training.metrics import Averages
@@ -135,9 +136,18 @@ def test_budgets() -> None:
     assert evaluation_interval(1000, 7) == 7
 
 
-def test_minutes_become_steps_once() -> None:
-    pace = Pace(1.0, first=100)
-    found = [pace.total(100 + n, 2.0 + 0.5 * n, reserve=10.0) for n in range(1, 12)]
+def ticked(pace: Pace, seconds: Iterable[float]) -> Pace:
+    for elapsed in seconds:
+        pace.tick(elapsed)
+    return pace
+
+
+def test_minutes_become_steps() -> None:
+    pace = Pace(1.0)
+    found = []
+    for n in range(1, 12):
+        pace.tick(2.0 + 0.5 * n)
+        found.append(pace.total(100 + n, 2.0 + 0.5 * n, reserve=10.0))
     assert found[:7] == [None] * 7
     done = next(n for n, total in enumerate(found, 1) if total is not None)
     left = 60 - (2 + 0.5 * done) - 10
@@ -146,9 +156,27 @@ def test_minutes_become_steps_once() -> None:
     assert not pace.overdrawn(70.0)
 
 
+def test_a_stall_in_the_first_seconds_spoils_only_the_first_plan() -> None:
+    pace = ticked(Pace(1.0), (0.1, 0.2, 5.2, 5.3, 5.4))
+    assert pace.total(5, 5.4, reserve=0.0) == 5 + int(54.6 * 3 / 5.2)
+    ticked(pace, (5.5, 5.6, 5.7, 5.8))
+    assert pace.again(9, 5.8) == 9 + int(54.2 / 0.1)
+    assert replaced(36, 551)
+    assert not replaced(550, 551)
+
+
+def test_steps_repeated_after_a_rollback_count_for_the_pace() -> None:
+    pace = ticked(Pace(1.0), (0.1, 0.2, 1.2, 2.2, 3.2))
+    assert pace.again(2, 3.2) == 2 + 56  # back at step 2 after five steps
+
+
 def test_minutes_already_used_up_end_the_run() -> None:
-    pace = Pace(0.01, first=0)
-    assert [pace.total(n, 5.0 + n, reserve=0.0) for n in (1, 2, 3)] == [None, None, 3]
+    pace = Pace(0.01)
+    found = []
+    for n in (1, 2, 3):
+        pace.tick(5.0 + n)
+        found.append(pace.total(n, 5.0 + n, reserve=0.0))
+    assert found == [None, None, 3]
 
 
 def test_a_run_of_minutes_ends_near_them_and_keeps_its_plan(tmp_path: Path) -> None:
@@ -158,7 +186,8 @@ def test_a_run_of_minutes_ends_near_them_and_keeps_its_plan(tmp_path: Path) -> N
     assert result.stopped_because == "minutes"
     assert result.step > 3
     events = [row for row in RunFolder(tmp_path / "run").read_metrics() if row.get("event") == "planned"]
-    assert len(events) == 1
+    assert len(events) >= 1
+    assert events[-1]["steps"] == result.step
 
 
 def test_averages_are_means_and_restore() -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from headwater.settings import TrainingSettings
 
-__all__ = ["EVALUATIONS", "Pace", "Plan", "evaluation_interval", "plan"]
+__all__ = ["EVALUATIONS", "Pace", "Plan", "evaluation_interval", "plan", "replaced"]
 
 EVALUATIONS = 20
 _LEAST_INTERVAL = 25
@@ -54,36 +54,55 @@ def evaluation_interval(total: int | None, chosen: int | None) -> int | None:
 
 
 class Pace:
-    """Turns minutes into a number of steps, once, after timing the first steps.
+    """Turns minutes into a number of steps: first by timing a few steps, then again as the run goes on.
 
     The first two steps warm up and are not timed. Timing ends after a twentieth of
     the budget, at most five seconds, and at least three steps. From what is left,
-    the ``reserve`` (evaluations) is set aside, at most half of it.
+    the ``reserve`` (evaluations) is set aside, at most half of it. :meth:`again` replaces
+    that first guess, which a stall in those seconds spoils, by the pace since the last look.
 
     Args:
         minutes: The budget.
-        first: Step at which this process begins to count.
     """
 
-    def __init__(self, minutes: float, first: int) -> None:
+    def __init__(self, minutes: float) -> None:
         self._budget = 60.0 * minutes
-        self._first = first
-        self._start: float | None = None
+        self._warming = 2
+        self._ticks, self._since = 0, 0.0
+
+    def tick(self, elapsed: float) -> None:
+        """One more step is done; steps repeated after a rollback count again."""
+        if self._warming:
+            self._warming -= 1
+            self._since = elapsed
+        else:
+            self._ticks += 1
 
     def total(self, step: int, elapsed: float, reserve: float) -> int | None:
         """Steps in all, or None while timing goes on; ``step`` steps are done after ``elapsed`` seconds of the run."""
-        timed = step - self._first - 2
-        if timed == 0:
-            self._start = elapsed
-        if self._start is None or timed < 1:
+        if self._warming or self._ticks < 1:
             return None
-        spent = elapsed - self._start
-        if elapsed < self._budget and (timed < 3 or spent < min(5.0, self._budget / 20)):
+        if elapsed < self._budget and (self._ticks < 3 or elapsed - self._since < min(5.0, self._budget / 20)):
             return None
+        return self.again(step, elapsed, reserve)
+
+    def again(self, step: int, elapsed: float, reserve: float = 0.0) -> int:
+        """Steps in all at the pace since the last look, whatever filled that time (steps, evaluations, checkpoints)."""
         left = self._budget - elapsed
         left -= min(reserve, left / 2) if left > 0 else 0.0
-        return step + max(0, int(left * timed / max(spent, 1e-9)))
+        found = step + max(0, int(left * self._ticks / max(elapsed - self._since, 1e-9)))
+        self._ticks, self._since = 0, elapsed
+        return found
 
     def overdrawn(self, elapsed: float) -> bool:
-        """Whether the run has taken a quarter more than its minutes: the machine became slower."""
+        """Whether the run has taken a quarter more than its minutes: the machine stalled between two looks."""
         return elapsed > _OVERDRAFT * self._budget
+
+
+def replaced(total: int, found: int) -> bool:
+    """Whether a newly found number of steps differs so much (a twentieth) that the plan changes.
+
+    >>> replaced(1000, 1040), replaced(1000, 900)
+    (False, True)
+    """
+    return abs(found - total) * EVALUATIONS > total

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from headwater.progress import Phase
-from headwater.training.budget import EVALUATIONS, Pace, evaluation_interval
+from headwater.training.budget import EVALUATIONS, Pace, evaluation_interval, replaced
 from headwater.training.compiling import can_compile, pays
 from headwater.training.session import Session
 
@@ -21,8 +21,8 @@ _CHECK_EVERY = 10
 class Clock:
     """Decides by the step wherever a decision changes the result, by the wall clock only where it cannot.
 
-    The exceptions are taken once and kept in the state: how many steps the minutes
-    allow, and whether compiling pays. Rank 0's watch counts.
+    The exceptions are kept in the state: how many steps the minutes allow, which is looked at
+    again before each evaluation, and whether compiling pays. Rank 0's watch counts.
     """
 
     def __init__(self, session: Session) -> None:
@@ -30,8 +30,9 @@ class Clock:
         state, training = session.state, session.settings.training
         self._minutes = training.minutes
         self._first = state.step
-        self._pace: Pace | None = None
+        self._pace = None if training.minutes is None else Pace(training.minutes)
         self._reserve = 0.0
+        self._interval: int | None = None
         self._shown, self._pending = time.monotonic(), 0
         self._timed_from = 0.0
 
@@ -46,8 +47,6 @@ class Clock:
                 session.roll_back("the held-out loss is not finite before the first step")
             session.keep_snapshot()
             self._reserve = (session.seconds - before) * (EVALUATIONS + 1)
-        if self._minutes is not None and not session.finished and not state.paced:
-            self._pace = Pace(self._minutes, state.step)
         self._settle_compiling(training.compile)
 
     def _settle_compiling(self, wanted: str) -> None:
@@ -58,8 +57,7 @@ class Clock:
             session.compile()
         elif can_compile(session.model, session.device):
             state.compiled = False
-        elif self._pace is not None and state.total is None:
-            assert self._minutes is not None
+        elif self._minutes is not None and state.total is None:
             self._compile_if(60 * self._minutes - session.seconds)
 
     def _compile_if(self, remaining: float) -> None:
@@ -73,37 +71,51 @@ class Clock:
         """After each step."""
         session, state = self._session, self._session.state
         done = state.step - self._first
+        self._interval = evaluation_interval(state.total, session.settings.training.evaluate_every)
         if self._pace is not None:
-            self._plan(phase)
+            self._plan(phase, self._pace)
         if state.compiled is None:
             if done == 2:
                 self._timed_from = session.seconds
             if done == 2 + _TIMED_STEPS and state.total is not None:
                 per_step = (session.seconds - self._timed_from) / _TIMED_STEPS
                 self._compile_if(per_step * (state.total - state.step))
-        if self._minutes is not None and self._pace is None and state.step % _CHECK_EVERY == 0:
-            late = Pace(self._minutes, 0).overdrawn(session.seconds)
-            if session.ranks.decide(int(late)) and not session.finished:
-                state.stopped = "minutes"
-                session.log.event("out of time", state.step, session.seconds, planned=state.total)
         self._pending += 1
         now = time.monotonic()
         if now - self._shown >= _SHOW_SECONDS:
             phase.advance(self._pending)
             self._shown, self._pending = now, 0
 
-    def _plan(self, phase: Phase) -> None:
+    def _plan(self, phase: Phase, pace: Pace) -> None:
+        """Turn the minutes into steps, look again before each evaluation, end a run that is far too late."""
         session, state = self._session, self._session.state
-        assert self._pace is not None
-        found = self._pace.total(state.step, session.seconds, self._reserve)
+        pace.tick(session.seconds)
+        if not state.paced:
+            found = pace.total(state.step, session.seconds, self._reserve)
+        elif self.evaluation_due() and not session.finished:
+            found = pace.again(state.step, session.seconds, self._reserve)
+            self._reserve = 0.0  # from now on evaluations are part of the pace
+        else:
+            if state.step % _CHECK_EVERY == 0 and not session.finished:
+                self._end_if_late(pace)
+            return
         total = session.ranks.decide(-1 if found is None else found)
         if total < 0:
             return
-        self._pace, state.paced = None, True
-        if state.total is None or total < state.total:
-            state.total, state.because = max(total, state.step), "minutes"
-            phase.total(state.total)
-        session.log.event("planned", state.step, session.seconds, steps=state.total)
+        known = session.known.steps
+        because = session.known.because if known is not None and known <= total else "minutes"
+        total = max(state.step, total if known is None else min(known, total))
+        if not state.paced or state.total is None or replaced(state.total, total):
+            state.total, state.because = total, because
+            phase.total(total)
+            session.log.event("planned", state.step, session.seconds, steps=total)
+        state.paced = True
+
+    def _end_if_late(self, pace: Pace) -> None:
+        session, state = self._session, self._session.state
+        if session.ranks.decide(int(pace.overdrawn(session.seconds))):
+            state.stopped = "minutes"
+            session.log.event("out of time", state.step, session.seconds, planned=state.total)
 
     def show(self, phase: Phase, figures: Mapping[str, float]) -> None:
         """New figures for the display."""
@@ -118,10 +130,6 @@ class Clock:
     def evaluation_due(self) -> bool:
         """At the chosen interval and at the end."""
         return self._due(self._interval)
-
-    @property
-    def _interval(self) -> int | None:
-        return evaluation_interval(self._session.state.total, self._session.settings.training.evaluate_every)
 
     def saving_due(self) -> bool:
         """At the chosen interval (or each evaluation), after an improvement, at the end, and every two minutes."""

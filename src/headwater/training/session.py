@@ -54,8 +54,8 @@ class Session:
         self.averages, self.log = Averages(), MetricsLog(folder, writes=ranks.primary)
         held_out = torch.as_tensor(dataset.splits["valid"], dtype=torch.int64)
         self.monitor = Monitor(self.feed, held_out, settings.seed, settings.training.batch_size, ranks)
-        known = plan(settings.training, len(self.feed.train_rows))
-        self.state = TrainState(total=known.steps, because=known.because)
+        self.known = plan(settings.training, len(self.feed.train_rows))
+        self.state = TrainState(total=self.known.steps, because=self.known.because)
         self._start = time.monotonic()
         self._saved_step, self._saved_at = -1, self._start
         self._snapshot: Snapshot | None = None
