@@ -1,17 +1,15 @@
 """What the training loop costs over a bare PyTorch loop of the same model on the same batches.
 
-    python benchmarks/loop_overhead.py [--model nsf] [--rows 20000] [--columns 20] [--steps 200] [--rounds 5]
+    python -m benchmarks.loop_overhead [--model nsf] [--rows 20000] [--columns 20] [--steps 200] [--rounds 5]
 
 Both loops index rows, encode them, compute the loss, differentiate, clip and step AdamW. Ours also checks
 for NaN, averages the weights, sums the figures and writes the log. They alternate, round by round, in one
-process; the median ratio is reported, with the machine, as JSON.
+process; the median ratio goes to ``results/``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.record import write
 from headwater.data import open_dataset
 from headwater.data.codec import Codec
 from headwater.data.dataset import Dataset
@@ -75,7 +74,7 @@ def ours(dataset: Dataset, codec: Codec, settings: RunSettings) -> float:
 
 
 def main() -> None:
-    """Alternate, and print JSON."""
+    """Alternate, and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nsf")
     parser.add_argument("--rows", type=int, default=20_000)
@@ -92,21 +91,15 @@ def main() -> None:
     bare(dataset, codec, settings)  # warm up allocator and threads
     pairs = [(bare(dataset, codec, settings), ours(dataset, codec, settings)) for _ in range(chosen.rounds)]
     ratios = [b / a for a, b in pairs]
-    result = {
-        "benchmark": "loop_overhead",
+    figures = {
         **vars(chosen),
-        "bare_steps_per_second": chosen.steps / statistics.median(a for a, _ in pairs),
-        "headwater_steps_per_second": chosen.steps / statistics.median(b for _, b in pairs),
-        "median_ratio": statistics.median(ratios),
-        "ratios": ratios,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "bare_steps_per_second": round(chosen.steps / statistics.median(a for a, _ in pairs), 2),
+        "headwater_steps_per_second": round(chosen.steps / statistics.median(b for _, b in pairs), 2),
+        "median_ratio": round(statistics.median(ratios), 4),
+        "ratios": [round(ratio, 4) for ratio in ratios],
     }
-    print(json.dumps(result, indent=2))
+    print(figures)
+    write(f"loop-overhead-{chosen.model}", f"python -m benchmarks.loop_overhead --model {chosen.model}", figures)
 
 
 if __name__ == "__main__":

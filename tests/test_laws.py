@@ -23,8 +23,17 @@ SMALL: dict[str, dict[str, Any]] = {
     "kernel-density": {"max_points": 128},
 }
 
+OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events
+    "nsf": {"kind": "coupling"},
+    "flow-matching": {"network": "unet"},
+}
+
 CASES = {
     str(case): case for entry in names() for case in supported_cases(load_class(entry.name), SMALL.get(entry.name, {}))
+} | {
+    f"{case}, {setting}": case
+    for name, setting in OTHER_SHAPES.items()
+    for case in supported_cases(load_class(name), SMALL[name] | setting)
 }
 
 

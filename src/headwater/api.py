@@ -18,28 +18,22 @@ if TYPE_CHECKING:
     from headwater.runs.run import Run
     from headwater.settings import RunSettings
 
-__all__ = ["compare", "evaluate", "fit", "gather_settings", "inspect", "list_models", "load", "resume"]
+__all__ = ["compare", "evaluate", "fit", "gather", "gather_settings", "inspect", "list_models", "load", "resume"]
 
 
-def gather_settings(
+def gather(
     model: str | None = None,
     *,
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     assignments: Iterable[str] = (),
     explicit: Mapping[str, Any] | None = None,
-) -> RunSettings:
-    """One ``RunSettings`` from all sources; later ones win.
+) -> dict[str, Any]:
+    """A user's settings from all sources, nested; later ones win.
 
-    Order: the model's own defaults, the ``config`` file, ``settings``, the
-    ``assignments`` (``section.key=value``), the ``explicit`` arguments that are not None.
-
-    Raises:
-        ConfigError: an unknown key or an invalid value, with the nearest known key.
-        UsageError: no model of that name.
+    Order: the ``config`` file, ``settings``, the ``assignments`` (``section.key=value``), the
+    ``explicit`` arguments that are not None.
     """
-    from headwater.training.settings import merge_settings
-
     values: dict[str, Any] = read_toml(Path(config)) if config is not None else {}
     for section, content in (settings or {}).items():
         below = values.get(section)
@@ -56,6 +50,19 @@ def gather_settings(
     if model is not None:
         chosen["name"] = model
     values["model"] = {"name": "nsf", **chosen}
+    return values
+
+
+def gather_settings(**sources: Any) -> RunSettings:
+    """All settings of a run: the model's own defaults, and what :func:`gather` finds on top.
+
+    Raises:
+        ConfigError: an unknown key or an invalid value, with the nearest known key.
+        UsageError: no model of that name.
+    """
+    from headwater.training.settings import merge_settings
+
+    values = gather(**sources)
     return merge_settings(values, load_class(str(values["model"]["name"])))
 
 
@@ -116,8 +123,8 @@ def fit(
     if isinstance(data, str | Path):
         explicit["data.path"] = str(data)
     nested = {**(settings or {}), "model": {**(settings or {}).get("model", {}), **model_settings}}
-    chosen = gather_settings(model, config=config, settings=nested, explicit=explicit)
-    prepared = prepare(data, chosen, progress or SilentProgress())
+    given = gather(model, config=config, settings=nested, explicit=explicit)
+    prepared = prepare(data, given, progress or SilentProgress())
     return train(prepared, out=out, exist_ok=exist_ok)
 
 

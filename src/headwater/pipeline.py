@@ -24,6 +24,7 @@ from headwater.runs.run import Run
 from headwater.settings import RunSettings, TrainingSettings
 from headwater.training.dryrun import DryRun, dry_run
 from headwater.training.fit import FitResult, fit_run
+from headwater.training.settings import merge_settings
 
 __all__ = ["Prepared", "is_main_process", "prepare", "rehearse", "resume_run", "train"]
 
@@ -45,14 +46,23 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def prepare(data: Any, settings: RunSettings, progress: Progress) -> Prepared:
-    """Read the data, fit the codec in the encoding that the model wants, and see that device and model can be had."""
-    cls = load_class(str(settings.model["name"]))
+def prepare(data: Any, given: Mapping[str, Any], progress: Progress) -> Prepared:
+    """Read the data, fit the codec in the encoding that the model wants, and see that device and model can be had.
+
+    Args:
+        data: What to learn from.
+        given: The user's settings, see :func:`headwater.api.gather`; the model's defaults for this data are added.
+        progress: Who hears how far it is.
+    """
+    cls = load_class(str(given["model"]["name"]))
+    settings = merge_settings(given, cls)
     choose_device(settings.device)
     if settings.data.path is not None:  # absolute, so that the run resumes from any working folder
         where = {"path": str(Path(settings.data.path).resolve())}
         settings = settings.model_copy(update={"data": settings.data.model_copy(update=where)})
     dataset = open_dataset(data, settings.data, progress=progress)
+    if dataset.schema.kind == "images":
+        settings = merge_settings(given, cls, pictures=True).model_copy(update={"data": settings.data})
     codec = Codec.fit(dataset, cls.encoding)
     with torch.random.fork_rng(devices=[]):
         build_model(settings.model, codec.event, codec.context)  # refused now, before anything is written

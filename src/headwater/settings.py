@@ -68,7 +68,9 @@ class TrainingSettings(Config):
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights; 0: none")
     patience: int | None = Field(10, ge=1, description="evaluations without improvement before stopping; None: never")
     evaluate_every: int | None = Field(None, ge=1, description="steps between held-out evaluations; None: chosen")
-    sample_every: int | None = Field(None, ge=1, description="steps between sample sheets; None: at each evaluation")
+    sample_every: int | None = Field(
+        None, ge=1, description="steps between sample sheets; None: at evaluations, in 3 % of the time"
+    )
     checkpoint_every: int | None = Field(None, ge=1, description="steps between checkpoints; None: at each evaluation")
     keep: int = Field(2, ge=1, description="newest checkpoints to keep, beside the best")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="share of events whose context is hidden while training")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headwater.errors import ConfigError, UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, EventSpec, Segment, Support
+from headwater.models.base import Batch
 from headwater.models.baselines.counts import CountTables
 from headwater.models.baselines.gaussian_mixture import GaussianMixture, GaussianMixtureConfig
 from headwater.models.baselines.held_out import choice_rows
@@ -46,7 +47,7 @@ def test_mixture_without_shrinkage_is_scikit_learns(kind: str) -> None:
 
 def test_mixture_finds_the_three_groups() -> None:
     model = GaussianMixture(GaussianMixtureConfig(), EventSpec.real(3), PLAIN).double()
-    model.fit(blobs(1500), None, Rng.of(0, 1), blobs(500, seed=1))
+    model.fit(Batch(blobs(1500)), Rng.of(0, 1), Batch(blobs(500, seed=1)))
     assert int((model.log_weight.exp() > 0.1).sum()) >= 3
     held = blobs(2000, seed=2)
     mix = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.5, 0.0], [0.0, 0.3, 0.4]], dtype=torch.float64)
@@ -58,7 +59,7 @@ def test_mixture_finds_the_three_groups() -> None:
 def test_one_gaussian_is_the_sample_mean_and_covariance() -> None:
     x = blobs(900)[::3]
     model = GaussianMixture(GaussianMixtureConfig(components=1), EventSpec.real(3), PLAIN).double()
-    model.fit(x, None, Rng.of(0, 1), x)
+    model.fit(Batch(x), Rng.of(0, 1), Batch(x))
     torch.testing.assert_close(model.mean[0, 0], x.mean(0))
     covariance = torch.linalg.inv(model.whiten[0].T @ model.whiten[0])
     torch.testing.assert_close(covariance, torch.cov(x.T, correction=0), rtol=0.05, atol=0.01)
@@ -67,7 +68,7 @@ def test_one_gaussian_is_the_sample_mean_and_covariance() -> None:
 def test_kernel_density_is_scikit_learns() -> None:
     x, held = blobs(200), blobs(50, seed=1)
     model = KernelDensity(KernelDensityConfig(max_points=300, bandwidth=0.7), EventSpec.real(3), PLAIN).double()
-    model.fit(x, None, Rng.of(0, 1))
+    model.fit(Batch(x), Rng.of(0, 1))
     expected = SolverKDE(bandwidth=0.7).fit(x.numpy()).score_samples(held.numpy())
     np.testing.assert_allclose(model.log_prob(held).value.numpy(), expected, rtol=1e-6)
 
@@ -75,7 +76,7 @@ def test_kernel_density_is_scikit_learns() -> None:
 def test_kernel_width_is_the_best_on_held_out_rows() -> None:
     x, held = blobs(500), blobs(300, seed=1)
     model = KernelDensity(KernelDensityConfig(max_points=500), EventSpec.real(3), PLAIN).double()
-    model.fit(x, None, Rng.of(0, 1), held)
+    model.fit(Batch(x), Rng.of(0, 1), Batch(held))
     chosen, best = float(model.bandwidth), float(model.log_prob(held).value.mean())
     for factor in (1 / 1.3, 1.3):
         model.bandwidth.fill_(chosen * factor)
@@ -85,7 +86,7 @@ def test_kernel_width_is_the_best_on_held_out_rows() -> None:
 def test_kernel_density_far_from_the_origin_keeps_its_digits() -> None:
     x = blobs(100).float() + 1e4
     model = KernelDensity(KernelDensityConfig(max_points=100, bandwidth=0.7), EventSpec.real(3), PLAIN)
-    model.fit(x, None, Rng.of(0, 1))
+    model.fit(Batch(x), Rng.of(0, 1))
     expected = SolverKDE(bandwidth=0.7).fit(x.double().numpy()).score_samples(x.double().numpy())
     np.testing.assert_allclose(model.log_prob(x).value.numpy(), expected, atol=0.02)
 
@@ -94,7 +95,7 @@ def test_counts_are_the_smoothed_frequencies() -> None:
     segment = Segment(support=Support.CATEGORICAL, classes=3)
     tables = CountTables(segment, 1, 512).double()
     x = torch.tensor([0.0] * 70 + [1.0] * 30)[:, None]
-    tables.fit(choice_rows(x, None, Rng.of(0, 1), x))
+    tables.fit(choice_rows(x, None, Rng.of(0, 1), Batch(x)))
     p = tables.log_prob(torch.arange(3.0)[:, None])[:, 0].exp()
     a = float(p[2]) * 3 * 100 / (1 - float(p[2]) * 3)  # p_2 = (0 + a/3) / (100 + a)
     assert 0.4 < a < 250
@@ -108,7 +109,7 @@ def test_integer_tables_sum_to_one_and_sample_themselves(high: int) -> None:
     x = torch.floor(rng.uniform("x", 2) ** 6 * (high + 1)) - 7
     x[:600, 0] = -7
     model = Independent(IndependentConfig(cells=64), event, PLAIN).double()
-    model.fit(x, None, Rng.of(0, 1))
+    model.fit(Batch(x), Rng.of(0, 1))
     tables = model.parts[0]
     assert isinstance(tables, CountTables)
     every = torch.arange(-7, high - 6, dtype=torch.float64)
@@ -133,7 +134,7 @@ def test_independent_reals_come_near_their_entropy() -> None:
     two = torch.where(rng.uniform("side") < 0.5, -3.0, 3.0)[:, None] + rng.normal("x", 1)
     x = torch.cat([two, rng.normal("y", 1)], dim=1)
     model = Independent(IndependentConfig(), EventSpec.real(2), PLAIN)
-    model.fit(x[:3000], None, Rng.of(0, 1), x[3000:])
+    model.fit(Batch(x[:3000]), Rng.of(0, 1), Batch(x[3000:]))
     normal = 0.5 * np.log(2 * np.pi * np.e)
     assert -float(model.log_prob(x[3000:]).value.mean()) == pytest.approx(2 * normal + np.log(2), abs=0.12)
 
@@ -141,7 +142,7 @@ def test_independent_reals_come_near_their_entropy() -> None:
 def test_independent_does_not_collapse_on_single_rows() -> None:
     x = torch.randn(40, 1)
     model = Independent(IndependentConfig(), EventSpec.real(1), PLAIN)
-    model.fit(x, None, Rng.of(0, 1), x)  # judged on its own rows: a spike on each would win
+    model.fit(Batch(x), Rng.of(0, 1), Batch(x))  # judged on its own rows: a spike on each would win
     side = torch.linspace(-12, 12, 24_001)[:, None]
     assert float(model.log_prob(side).value.exp().sum()) * 1e-3 == pytest.approx(1.0, abs=1e-3)
     assert float(model.log_prob(side).value.max()) < 4

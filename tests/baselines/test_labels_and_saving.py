@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from headwater.events import ContextSpec, EventSpec
+from headwater.models.base import Batch
 from headwater.models.baselines.gaussian_mixture import GaussianMixture
 from headwater.models.baselines.independent import Independent
 from headwater.models.baselines.kernel_density import KernelDensity
@@ -39,7 +40,7 @@ def built(cls: Any, config: dict[str, Any], context: ContextSpec = LABEL) -> Any
 def test_without_a_label_the_classes_are_mixed_by_frequency(cls: Any, config: dict[str, Any]) -> None:
     x, context = labelled(360)
     model = built(cls, config)
-    model.fit(x, context, Rng.of(0, 1))
+    model.fit(Batch(x, context), Rng.of(0, 1))
     held, _ = labelled(30, seed=1)
     frequency = (context.sum(0) + 0.5) / (context.sum() + 1.5)
     each = torch.stack([model.log_prob(held, context=c.expand(30, -1)).value for c in torch.eye(3).double()], dim=1)
@@ -51,7 +52,7 @@ def test_without_a_label_the_classes_are_mixed_by_frequency(cls: Any, config: di
 def test_labels_are_used(cls: Any, config: dict[str, Any]) -> None:
     x, context = labelled(360)
     model = built(cls, config)
-    model.fit(x, context, Rng.of(0, 1))
+    model.fit(Batch(x, context), Rng.of(0, 1))
     held, truth = labelled(60, seed=1)
     entropy = 2.8379  # of two standard normals
     assert -float(model.log_prob(held, context=truth).value.mean()) == pytest.approx(entropy, abs=0.45)
@@ -67,7 +68,7 @@ def test_a_class_without_rows_still_has_a_density(cls: Any, config: dict[str, An
     x, context = labelled(120)
     context[context[:, 2] > 0] = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
     model = built(cls, config)
-    model.fit(x, context, Rng.of(0, 1))
+    model.fit(Batch(x, context), Rng.of(0, 1))
     score = model.log_prob(x[:10], context=torch.eye(3).double()[2].expand(10, -1)).value
     assert bool(score.isfinite().all())
 
@@ -78,7 +79,7 @@ def test_rows_without_a_label_and_constant_columns_are_survived(cls: Any, config
     context[::5] = 0
     x[:, 1] = 2.5
     model = built(cls, config)
-    model.fit(x, context, Rng.of(0, 1))
+    model.fit(Batch(x, context), Rng.of(0, 1))
     assert bool(model.log_prob(x, context=context).value.isfinite().all())
     assert bool(model.sample(20, rng=Rng.of(1, 20)).isfinite().all())
 
@@ -88,7 +89,7 @@ def test_rows_without_a_label_and_constant_columns_are_survived(cls: Any, config
 def test_very_few_rows_are_survived(cls: Any, config: dict[str, Any], rows: int) -> None:
     x, _ = labelled(rows)
     model = built(cls, config, ContextSpec())
-    model.fit(x, None, Rng.of(0, 1))
+    model.fit(Batch(x), Rng.of(0, 1))
     assert bool(model.log_prob(x).value.isfinite().all())
 
 
@@ -96,8 +97,8 @@ def test_very_few_rows_are_survived(cls: Any, config: dict[str, Any], rows: int)
 def test_fitting_is_deterministic_and_survives_saving(cls: Any, config: dict[str, Any]) -> None:
     x, context = labelled(240)
     first, second, loaded = (built(cls, config) for _ in range(3))
-    first.fit(x, context, Rng.of(3, 1))
-    second.fit(x, context, Rng.of(3, 1))
+    first.fit(Batch(x, context), Rng.of(3, 1))
+    second.fit(Batch(x, context), Rng.of(3, 1))
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     loaded.load_state_dict(first.state_dict())
@@ -111,7 +112,7 @@ def test_more_rows_than_the_limit_are_fitted_on_a_part(cls: Any, config: dict[st
     x, _ = labelled(300)
     limit = {"max_points": 50} if cls is KernelDensity else {**config, "max_rows": 50}
     model = built(cls, limit, ContextSpec())
-    model.fit(x, None, Rng.of(0, 1))
+    model.fit(Batch(x), Rng.of(0, 1))
     assert -float(model.log_prob(x).value.mean()) < 6
 
 
@@ -130,7 +131,7 @@ def test_poorer_covariances_fit_and_sample(kind: str, monkeypatch: pytest.Monkey
     x, context = labelled(240)
     model = built(GaussianMixture, {"components": 2})
     assert model.kind == kind
-    model.fit(x, context, Rng.of(0, 1))
+    model.fit(Batch(x, context), Rng.of(0, 1))
     drawn = model.sample(2000, context=context[:1].expand(2000, -1), rng=Rng.of(0, 2000))
     own = x[context[:, 0] > 0]
     torch.testing.assert_close(drawn.mean(0), own.mean(0), atol=0.15, rtol=0)
@@ -146,7 +147,7 @@ def test_knowing_the_digit_helps_the_floor() -> None:
         EventSpec.pixels(1, 8, 8, levels=17),
         ContextSpec(size=10, classes=tuple("0123456789")),
     )
-    model.fit(x[:1400], context[:1400], Rng.of(0, 1), x[1400:1500])
+    model.fit(Batch(x[:1400], context[:1400]), Rng.of(0, 1), Batch(x[1400:1500], context[1400:1500]))
     blind = -float(model.log_prob(x[1500:]).value.mean())
     told = -float(model.log_prob(x[1500:], context=context[1500:]).value.mean())
     assert told < blind < 115

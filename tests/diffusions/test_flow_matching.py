@@ -16,6 +16,7 @@ from headwater.models.diffusions import flow_matching
 from headwater.models.diffusions.flow_matching import FlowMatching
 from headwater.models.diffusions.guidance import guided
 from headwater.models.diffusions.options import FlowMatchingConfig
+from headwater.models.diffusions.velocity import convolves
 from headwater.rng import Rng
 
 SMALL = {"width": 16, "blocks": 1, "channels": 8, "embedding": 8, "features": 1}
@@ -23,7 +24,9 @@ LABELS = ContextSpec(size=3, classes=("a", "b", "c"))
 
 
 def build(event: EventSpec, context: ContextSpec = LABELS, *, stir: float = 0.1, **settings: Any) -> FlowMatching:
-    model = FlowMatching(FlowMatchingConfig.parse(SMALL | settings), event, context).double()
+    model = FlowMatching(
+        FlowMatchingConfig.parse(SMALL | ({"network": "unet"} if event.is_image else {}) | settings), event, context
+    ).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(stir * torch.randn_like(parameter))
@@ -141,6 +144,9 @@ def test_scales_come_from_the_first_batch_and_are_saved() -> None:
     assert rows.velocity.spread.tolist() == pytest.approx([3, 0.05], abs=0.3)  # a constant keeps a least spread
     pictures.initialize(Batch(torch.randn(50, 2, 3, 3, dtype=torch.float64)), Rng.of(0, 50))
     assert pictures.velocity.spread.shape == (2, 1, 1)
+    dense = build(EventSpec.real(2, 3, 3), network="mlp")
+    dense.initialize(Batch(torch.randn(50, 2, 3, 3, dtype=torch.float64)), Rng.of(0, 50))
+    assert dense.velocity.spread.shape == (2, 3, 3)
     assert {"velocity.mean", "velocity.spread"} <= set(rows.state_dict())
 
 
@@ -210,3 +216,11 @@ def test_learns_a_density_per_label() -> None:
         seen, drawn = x[index == label], samples[index == label]
         assert drawn.mean().item() == pytest.approx(seen.mean().item(), abs=0.1)
         assert drawn.std().item() == pytest.approx(seen.std().item(), abs=0.08)
+
+
+def test_small_pictures_are_dense_and_rows_cannot_convolve() -> None:
+    assert not convolves(FlowMatchingConfig(), EventSpec.real(1, 8, 8))
+    assert convolves(FlowMatchingConfig(), EventSpec.real(1, 28, 28))
+    assert convolves(FlowMatchingConfig(network="unet"), EventSpec.real(1, 8, 8))
+    with pytest.raises(UnsupportedEventError, match="U-Net needs pictures"):
+        convolves(FlowMatchingConfig(network="unet"), EventSpec.real(9))

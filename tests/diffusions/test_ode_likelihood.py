@@ -52,7 +52,9 @@ def test_probes_average_to_the_density_within_their_standard_error() -> None:
 
 
 def small_field(shape: tuple[int, ...], *, stir: float = 0.3) -> PreconditionedVelocity:
-    config = FlowMatchingConfig(width=16, blocks=1, channels=8, embedding=8, features=1)
+    config = FlowMatchingConfig(
+        network="auto" if len(shape) == 1 else "unet", width=16, blocks=1, channels=8, embedding=8, features=1
+    )
     field = build_velocity(config, EventSpec.real(*shape), ContextSpec()).double()
     with torch.no_grad():
         for parameter in field.parameters():

@@ -57,6 +57,7 @@ class Tiny(GenerativeModel, DataInitialized):
         "optimizer": {"lr": 1e-2},
         "training": {"batch_size": 16, "steps": 30},
     }
+    picture_defaults: ClassVar[dict[str, dict[str, Any]]] = {"training": {"batch_size": 7}}
 
     def __init__(self, config: TinyConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
@@ -170,7 +171,8 @@ class Closed(GenerativeModel, ClosedForm):
     def players(self) -> tuple[Player, ...]:
         return ()
 
-    def fit(self, x: Tensor, context: Tensor | None, rng: Rng, held_out: Tensor | None = None) -> None:
+    def fit(self, batch: Batch, rng: Rng, held_out: Batch | None = None) -> None:
+        x = batch.x
         self.mean.copy_(x.flatten(1).mean(dim=0))
         self.spread.copy_(x.flatten(1).std(dim=0))
 

@@ -226,6 +226,9 @@ def test_i1_unknown_settings_offer_the_nearest(user: dict[str, dict[str, int]], 
 def test_settings_go_over_defaults() -> None:
     assert merge_settings({}, Tiny).training.steps == 30
     assert merge_settings({}, Tiny).optimizer.lr == 1e-2
+    assert merge_settings({}, Tiny, pictures=True).training.batch_size == 7
+    assert merge_settings({}, Tiny, pictures=True).training.steps == 30
+    assert merge_settings({"training": {"batch_size": 9}}, Tiny, pictures=True).training.batch_size == 9
     given = merge_settings({"training": {"minutes": 2}, "optimizer": {"lr": 0.5}}, Tiny)
     assert (given.training.steps, given.training.minutes, given.training.batch_size) == (None, 2, 16)
     assert given.optimizer.lr == 0.5

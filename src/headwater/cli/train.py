@@ -35,11 +35,11 @@ def fit(
 
     Ctrl-C once finishes the step, saves and prints the command that resumes; twice stops at once.
     """
-    from headwater.api import gather_settings
+    from headwater.api import gather
     from headwater.errors import UsageError
     from headwater.pipeline import is_main_process, prepare, rehearse, train
 
-    settings = gather_settings(
+    given = gather(
         model,
         config=config,
         assignments=set_,
@@ -53,11 +53,12 @@ def fit(
             "device": device,
         },
     )
-    if settings.data.path is None:
+    path = given.get("data", {}).get("path")
+    if path is None:
         raise UsageError(
             "Expected data to learn from, got none.", hint="headwater fit mydata.csv   (or: headwater demo)"
         )
-    prepared = prepare(settings.data.path, settings, display(quiet=quiet))
+    prepared = prepare(path, given, display(quiet=quiet))
     if dry_run:
         say(str(rehearse(prepared)))
         return

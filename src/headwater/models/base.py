@@ -100,6 +100,7 @@ class GenerativeModel(nn.Module, ABC):
         papers: what it stands on.
         defaults: settings of the sections ``training`` and ``optimizer`` it is good with;
             the user's own settings go on top.
+        picture_defaults: what replaces some of them where events are pictures.
         monitor: name of the loss term to watch on held-out data (lower is better), or
             None where the loss says nothing about quality (GANs).
         compilable: whether ``torch.compile`` may be used on the loss; not where gradients are
@@ -112,6 +113,7 @@ class GenerativeModel(nn.Module, ABC):
     encoding: ClassVar[Encoding]
     papers: ClassVar[tuple[Paper, ...]] = ()
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    picture_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     monitor: ClassVar[str | None] = None
     compilable: ClassVar[bool] = True
 
@@ -197,11 +199,8 @@ class ClosedForm(ABC):
     """Is fitted to all training data at once; has no players, no steps and no loss."""
 
     @abstractmethod
-    def fit(
-        self,
-        x: Float[Tensor, "rows *event"],
-        context: Float[Tensor, "rows context"] | None,
-        rng: Rng,
-        held_out: Float[Tensor, "held *event"] | None = None,
-    ) -> None:
-        """Fit; what is learned is stored in buffers, so that it saves like any model."""
+    def fit(self, batch: Batch, rng: Rng, held_out: Batch | None = None) -> None:
+        """Fit to all training events; ``held_out`` ones may choose between settings.
+
+        What is learned is stored in buffers, so that it saves like any model.
+        """

@@ -101,7 +101,7 @@ def _built(case: Case, dtype: torch.dtype) -> GenerativeModel:
         if isinstance(model, DataInitialized):
             model.initialize(batch, rng)
         if isinstance(model, ClosedForm):
-            model.fit(batch.x, batch.context, rng, case.data(Rng.of(3, 32), dtype))
+            model.fit(batch, rng, case.batch(32, seed=3, dtype=dtype))
     _train_a_little(model.train(), batch, rng)
     return model.eval()
 

@@ -16,6 +16,7 @@ _SHOW_SECONDS = 0.1
 _SAVE_SECONDS = 120.0
 _TIMED_STEPS = 20
 _CHECK_EVERY = 10
+_SHEET_SHARE = 0.03
 
 
 class Clock:
@@ -140,5 +141,11 @@ class Clock:
         return self._due(chosen or self._interval) or improved or late
 
     def sheet_due(self) -> bool:
-        """At the chosen interval (or each evaluation) and at the end."""
-        return self._due(self._session.settings.training.sample_every or self._interval)
+        """At the chosen interval, or at evaluations while sheets have cost little of the time; and at the end.
+
+        Sheets change nothing of the run, so the watch may decide.
+        """
+        session = self._session
+        chosen = session.settings.training.sample_every
+        cheap = session.sheet_seconds <= _SHEET_SHARE * session.seconds
+        return self._due(chosen) if chosen else session.finished or (self._due(self._interval) and cheap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from headwater.models.base import ClosedForm, Density
+from headwater.models.base import Batch, ClosedForm, Density
 from headwater.training.session import Session
 
 __all__ = ["fit_closed_form"]
@@ -23,7 +23,7 @@ def fit_closed_form(session: Session) -> None:
     with session.progress.phase(f"Fitting {session.settings.model['name']}", total=3) as phase:
         x, context, rng = feed.events(feed.train_rows, "train")
         phase.advance()
-        model.fit(x, context, rng, session.monitor.events)
+        model.fit(Batch(x, context), rng, session.monitor.batch)
         phase.advance()
         session.model.eval()
         state.step = state.total = 1

@@ -15,7 +15,8 @@ from headwater.training.order import permutation
 __all__ = ["Monitor"]
 
 _ROWS = 4096
-_BYTES = 256 * 2**20
+_LEAST_ROWS = 512
+_NUMBERS = 2**20
 _SAMPLES = 1024
 
 
@@ -23,8 +24,8 @@ class Monitor:
     """Measures the model on a fixed subset of the held-out rows; lower is better.
 
     Where the model names a ``monitor``, it is that term of its loss, as a mean over up to
-    4,096 events. Else it is the energy distance between up to 1,024 samples and as many
-    held-out events, with their contexts.
+    4,096 events (of at most a million numbers, but 512 events at least). Else it is the energy
+    distance between up to 1,024 samples and as many held-out events, with their contexts.
 
     Args:
         feed: Where events come from.
@@ -36,8 +37,7 @@ class Monitor:
 
     def __init__(self, feed: Feed, rows: Tensor, seed: int, batch_size: int, ranks: Ranks) -> None:
         self._seed, self._batch, self._ranks = seed, batch_size, ranks
-        per_event = max(1, feed.codec.event.size) * feed.dtype.itemsize
-        count = min(len(rows), max(2, min(_ROWS, _BYTES // per_event)))
+        count = min(len(rows), _ROWS, max(_LEAST_ROWS, _NUMBERS // max(1, feed.codec.event.size)))
         chosen = rows.numpy()[permutation(len(rows), seed, epoch=0)[:count]]
         self.usable = count >= 2
         if self.usable:
@@ -104,9 +104,9 @@ class Monitor:
         return {"nll": -float(score.value.mean())}
 
     @property
-    def events(self) -> Tensor | None:
-        """The held-out events, encoded."""
-        return self._x if self.usable else None
+    def batch(self) -> Batch | None:
+        """The held-out events, encoded, with their contexts."""
+        return Batch(self._x, self._context) if self.usable else None
 
 
 def _watched(model: GenerativeModel) -> str:

@@ -58,6 +58,7 @@ class Session:
         self.state = TrainState(total=self.known.steps, because=self.known.because)
         self._start = time.monotonic()
         self._saved_step, self._saved_at = -1, self._start
+        self.sheet_seconds = 0.0
         self._snapshot: Snapshot | None = None
 
     @property
@@ -185,7 +186,9 @@ class Session:
     def sheet(self) -> None:
         """Write a sheet of samples; rows that are not finite are counted and reported, never hidden."""
         if self.ranks.primary:
+            start = time.monotonic()
             spoiled = write_sheet(self.folder, self.ema.average(), self.feed, self.state.step, self.settings.seed)
+            self.sheet_seconds += time.monotonic() - start
             self.model.train()
             if spoiled:
                 self.log.event("non-finite samples", self.state.step, self.seconds, rows=spoiled)

@@ -16,7 +16,7 @@ __all__ = ["merge_settings"]
 _BUDGETS = ("steps", "epochs", "minutes")
 
 
-def merge_settings(user: Mapping[str, Any], model_cls: type[GenerativeModel]) -> RunSettings:
+def merge_settings(user: Mapping[str, Any], model_cls: type[GenerativeModel], *, pictures: bool = False) -> RunSettings:
     """The settings of a run: the user's keys over the model's ``defaults`` over the general ones.
 
     Where the user gives any budget, the budgets of the model's defaults are left out.
@@ -24,13 +24,14 @@ def merge_settings(user: Mapping[str, Any], model_cls: type[GenerativeModel]) ->
     Args:
         user: Nested values, as TOML gives them.
         model_cls: Whose ``defaults`` and ``Config`` apply.
+        pictures: Whether events are pictures, so that its ``picture_defaults`` apply too.
 
     Raises:
         ConfigError: an unknown key, with the nearest dotted path, or a value outside its constraint.
     """
     known = [*_leaves(RunSettings), *(f"model.{path}" for path in _leaves(model_cls.Config)), "model.name"]
     _refuse_unknown(user, known)
-    defaults = {section: dict(values) for section, values in model_cls.defaults.items()}
+    defaults = _over(model_cls.picture_defaults if pictures else {}, model_cls.defaults)
     if any(dict(user.get("training", {})).get(name) is not None for name in _BUDGETS):
         defaults["training"] = {k: v for k, v in defaults.get("training", {}).items() if k not in _BUDGETS}
     settings = RunSettings.parse(_over(user, defaults), where="settings")

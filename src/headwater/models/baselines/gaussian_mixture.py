@@ -19,7 +19,7 @@ from headwater.models.baselines.classes import (
     mix_classes,
     number_of_classes,
 )
-from headwater.models.baselines.held_out import Rows, choice_rows, seed_of, shuffled
+from headwater.models.baselines.held_out import Rows, choice_rows, rows_and_labels, seed_of, shuffled
 from headwater.models.baselines.mixture import component_slots, covariance_kind, log_components, unwhiten
 from headwater.models.baselines.mixture_fit import Fitted, Shrinkage, fit_classes, log_likelihood, shrink
 from headwater.rng import Rng
@@ -96,19 +96,12 @@ class GaussianMixture(GenerativeModel, Density, ClosedForm):
         return ()
 
     @torch.no_grad()
-    def fit(
-        self,
-        x: Float[Tensor, "rows *event"],
-        context: Float[Tensor, "rows context"] | None,
-        rng: Rng,
-        held_out: Float[Tensor, "held *event"] | None = None,
-    ) -> None:
-        x, context = x.flatten(1).cpu(), None if self.context.size == 0 or context is None else context.cpu()
+    def fit(self, batch: Batch, rng: Rng, held_out: Batch | None = None) -> None:
+        x, context = rows_and_labels(batch, self.context)
         if context is not None:
             self.log_frequency.copy_(class_frequencies(context))
         few = shuffled(len(x), rng)[: self.config.max_rows]
         context = None if context is None else context[few]
-        held_out = None if held_out is None else held_out.flatten(1).cpu()
         rows, seed = choice_rows(x[few], context, rng, held_out), seed_of(rng)
         components, how = self._choose(rows, seed)
         fitted = fit_classes(rows.classes, rows.all, self.kind, components, seed)

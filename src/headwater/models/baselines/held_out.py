@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from headwater.events import ContextSpec
+from headwater.models.base import Batch
 from headwater.models.baselines.classes import rows_of_classes
 from headwater.rng import Rng
 
-__all__ = ["Rows", "choice_rows", "seed_of", "shuffled"]
+__all__ = ["Rows", "choice_rows", "rows_and_labels", "seed_of", "shuffled"]
 
 _SHARE = 0.15
 _MOST = 4_000
@@ -41,20 +43,26 @@ class Rows(NamedTuple):
         return Rows(columns[0], classes[0], columns[1], classes[1], columns[2], classes[2])
 
 
+def rows_and_labels(batch: Batch, given: ContextSpec) -> tuple[Tensor, Tensor | None]:
+    """The events as rows, with their contexts if the model takes any, where scikit-learn can read them."""
+    context = None if given.size == 0 or batch.context is None else batch.context.cpu()
+    return batch.x.flatten(1).cpu(), context
+
+
 def choice_rows(
     x: Float[Tensor, "rows elements"],
     context: Float[Tensor, "rows classes"] | None,
     rng: Rng,
-    held_out: Float[Tensor, "held elements"] | None,
+    held_out: Batch | None,
 ) -> Rows:
-    """The held-out rows judge where there are some and no labels are needed; else 15 % of the training rows.
-
-    Held-out rows come without their labels, so a conditional baseline judges on
-    training rows put aside, and is fitted again to all of them afterwards.
-    """
-    if held_out is not None and len(held_out) and context is None:
-        held_out = held_out[:_MOST]
-        return Rows(x, [x], x, [x], held_out, [held_out])
+    """The held-out events judge where there are some; else 15 % of the training rows, put aside for the trials."""
+    if held_out is not None and len(held_out.x):
+        judge, labels = held_out.x[:_MOST].flatten(1).cpu(), held_out.context
+        if context is None:
+            return Rows(x, [x], x, [x], judge, [judge])
+        if labels is not None:
+            classes = rows_of_classes(x, context)
+            return Rows(x, classes, x, classes, judge, rows_of_classes(judge, labels[:_MOST].cpu()))
     order = shuffled(x.shape[0], rng)
     aside = min(max(1, int(_SHARE * len(order))), _MOST) if len(order) > 1 else 0
     judge, trial = (order[:aside], order[aside:]) if aside else (order, order)

@@ -21,7 +21,7 @@ from headwater.models.baselines.classes import (
     number_of_classes,
 )
 from headwater.models.baselines.counts import CountTables
-from headwater.models.baselines.held_out import choice_rows, shuffled
+from headwater.models.baselines.held_out import choice_rows, rows_and_labels, shuffled
 from headwater.models.baselines.reals import RealElements
 from headwater.rng import Rng
 from headwater.scores import Score
@@ -88,15 +88,8 @@ class Independent(GenerativeModel, Density, ClosedForm):
         return ()
 
     @torch.no_grad()
-    def fit(
-        self,
-        x: Float[Tensor, "rows *event"],
-        context: Float[Tensor, "rows context"] | None,
-        rng: Rng,
-        held_out: Float[Tensor, "held *event"] | None = None,
-    ) -> None:
-        x, context = x.flatten(1).cpu(), None if self.context.size == 0 or context is None else context.cpu()
-        held_out = None if held_out is None else held_out.flatten(1).cpu()
+    def fit(self, batch: Batch, rng: Rng, held_out: Batch | None = None) -> None:
+        x, context = rows_and_labels(batch, self.context)
         if context is not None:
             self.log_frequency.copy_(class_frequencies(context))
         rows = choice_rows(x, context, rng, held_out)

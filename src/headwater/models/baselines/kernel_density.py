@@ -19,7 +19,7 @@ from headwater.models.baselines.classes import (
     mix_classes,
     number_of_classes,
 )
-from headwater.models.baselines.held_out import Rows, choice_rows, shuffled
+from headwater.models.baselines.held_out import Rows, choice_rows, rows_and_labels, shuffled
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -97,19 +97,12 @@ class KernelDensity(GenerativeModel, Density, ClosedForm):
         return ()
 
     @torch.no_grad()
-    def fit(
-        self,
-        x: Float[Tensor, "rows *event"],
-        context: Float[Tensor, "rows context"] | None,
-        rng: Rng,
-        held_out: Float[Tensor, "held *event"] | None = None,
-    ) -> None:
-        x, context = x.flatten(1).cpu(), None if self.context.size == 0 or context is None else context.cpu()
+    def fit(self, batch: Batch, rng: Rng, held_out: Batch | None = None) -> None:
+        x, context = rows_and_labels(batch, self.context)
         if context is not None:
             self.log_frequency.copy_(class_frequencies(context))
         kept = shuffled(len(x), rng)[: self.config.max_points]
         x, context = x[kept], None if context is None else context[kept]
-        held_out = None if held_out is None else held_out.flatten(1).cpu()
         if self.config.bandwidth is None:
             self.bandwidth.fill_(self._choose(choice_rows(x, context, rng, held_out)))
         else:

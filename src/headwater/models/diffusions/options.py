@@ -16,22 +16,25 @@ _EXACT_ROW, _EXACT_PICTURE = 64, 16  # a picture's derivative costs a hundred ti
 
 
 class FlowMatchingConfig(ModelConfig):
-    """Sizes of the network; rows use the first group, pictures the second."""
+    """Sizes of the network; rows and small pictures use the first group, larger pictures the second."""
 
-    width: int | None = Field(
-        None, ge=8, le=8192, description="rows: hidden width; None: 128 for at most 8 elements, 256 beyond"
+    network: Literal["auto", "mlp", "unet"] = Field(
+        "auto", description="pictures: auto is an mlp for at most 256 numbers, a unet beyond"
     )
-    blocks: int = Field(3, ge=1, le=64, description="rows: residual blocks")
-    features: int = Field(3, ge=0, le=16, description="rows: Fourier frequencies per element")
+    width: int | None = Field(
+        None, ge=8, le=8192, description="mlp: hidden width; None: 128 for at most 8 elements, 256 beyond"
+    )
+    blocks: int = Field(3, ge=1, le=64, description="mlp: residual blocks")
+    features: int = Field(3, ge=0, le=16, description="mlp: Fourier frequencies per element")
     patch: int | None = Field(
-        None, ge=1, le=16, description="pictures: side of the squares seen as one position; None: 2 from 24 pixels on"
+        None, ge=1, le=16, description="unet: side of the squares seen as one position; None: 2 from 24 pixels on"
     )
     channels: int | None = Field(
-        None, ge=8, le=1024, multiple_of=8, description="pictures: channels at first; None: 32, 48 with patches"
+        None, ge=8, le=1024, multiple_of=8, description="unet: channels at first; None: 32, 48 with patches"
     )
-    levels: int = Field(3, ge=1, le=8, description="pictures: resolutions, each half the one before")
-    layers: int = Field(1, ge=1, le=16, description="pictures: residual blocks per resolution")
-    attention: int = Field(64, ge=0, le=4096, description="pictures: attention where at most so many positions")
+    levels: int = Field(3, ge=1, le=8, description="unet: resolutions, each half the one before")
+    layers: int = Field(1, ge=1, le=16, description="unet: residual blocks per resolution")
+    attention: int = Field(64, ge=0, le=4096, description="unet: attention where at most so many positions")
     embedding: int | None = Field(
         None,
         ge=8,

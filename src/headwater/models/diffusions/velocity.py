@@ -7,14 +7,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.distributions.solvers import expand
+from headwater.errors import UnsupportedEventError
 from headwater.events import ContextSpec, EventSpec
 from headwater.models.diffusions.options import FlowMatchingConfig
 from headwater.networks.modulated import ModulatedMLP
 from headwater.networks.time import TimeEmbedding, fourier
 from headwater.networks.unet import UNet
 
-__all__ = ["PictureField", "PreconditionedVelocity", "RowField", "build_velocity"]
+__all__ = ["PictureField", "PreconditionedVelocity", "RowField", "build_velocity", "convolves"]
 
+_DENSE = 256  # numbers of a picture up to which a dense network learns more per minute than a convolutional one
 _SMALL = 8  # elements up to which a smaller network is enough
 _PATCHED = 24  # pixels of the shorter side from which pictures are seen in patches of two by two
 _LEAST_SPREAD = 0.05  # below it an element's rare values would be magnified beyond what a network bears
@@ -111,7 +113,7 @@ class PreconditionedVelocity(nn.Module):
 
     Args:
         field: F, called with ``(x, t, context)``.
-        shape: Shape of an event; means and spreads are per element of a row, per channel of a picture.
+        shape: Shape of an event; means and spreads are per element where F is dense, per channel where it convolves.
     """
 
     mean: Tensor
@@ -120,13 +122,13 @@ class PreconditionedVelocity(nn.Module):
     def __init__(self, field: RowField | PictureField, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.field = field
-        per = (shape[0], 1, 1) if len(shape) == 3 else shape
+        per = (shape[0], 1, 1) if isinstance(field, PictureField) else shape
         self.register_buffer("mean", torch.zeros(per))
         self.register_buffer("spread", torch.ones(per))
 
     def fit_scales(self, x: Float[Tensor, "batch *event"]) -> None:
         """Take means and spreads from a batch of data."""
-        over = (0, 2, 3) if x.ndim == 4 else (0,)
+        over = (0, 2, 3) if isinstance(self.field, PictureField) else (0,)
         self.mean.copy_(x.mean(over, keepdim=True)[0])
         if len(x) > 1:
             self.spread.copy_(x.std(over, keepdim=True)[0].clamp(min=_LEAST_SPREAD))
@@ -150,11 +152,24 @@ class PreconditionedVelocity(nn.Module):
         return linear + self.spread / deviation * self.field(centred / deviation, t, context)
 
 
+def convolves(config: FlowMatchingConfig, event: EventSpec) -> bool:
+    """Whether the network is a U-Net.
+
+    Raises:
+        UnsupportedEventError: one was asked for, and the events are not pictures.
+    """
+    if config.network == "unet" and not event.is_image:
+        raise UnsupportedEventError(
+            f"A U-Net needs pictures, got {event}.", hint="Use model.network='mlp' or leave it at 'auto'."
+        )
+    return event.is_image and (config.network == "unet" or (config.network == "auto" and event.size > _DENSE))
+
+
 def build_velocity(config: FlowMatchingConfig, event: EventSpec, context: ContextSpec) -> PreconditionedVelocity:
-    """A U-Net for pictures, a residual network for everything else, between the scalings."""
+    """A U-Net for pictures of more than 256 numbers, a residual network for all else, between the scalings."""
     field: RowField | PictureField
     embedding = config.embedding or (64 if event.size <= _SMALL else 128)
-    if event.is_image:
+    if convolves(config, event):
         channels, height, width = event.shape
         patch = config.patch or (2 if min(height, width) >= _PATCHED else 1)
         field = PictureField(

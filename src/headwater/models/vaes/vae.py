@@ -51,10 +51,10 @@ class VAEConfig(ModelConfig):
     )
     mixtures: int = Field(5, ge=1, le=100, description="components of mixture heads")
     prior: Literal["normal", "mixture"] = Field("normal", description="standard normal, or a learned mixture")
-    components: int = Field(64, ge=1, description="components of the mixture prior")
-    conditional_prior: bool = Field(False, description="let the context shift the prior, not the networks alone")
+    components: int = Field(64, ge=1, le=4096, description="components of the mixture prior")
+    conditional_prior: bool = Field(True, description="let the context shift the prior, not the networks alone")
     free_bits: float = Field(0.0, ge=0, description="nats per code dimension that cost nothing while training")
-    warmup: float = Field(0.3, ge=0, le=1, description="share of the training in which the KL weight rises to one")
+    warmup: float = Field(0.0, ge=0, le=1, description="share of the training in which the KL weight rises to one")
 
 
 class VAESampling(Options):
