@@ -20,7 +20,7 @@ import torch
 import headwater
 from benchmarks.record import write
 from headwater.data import open_dataset
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, UnsupportedEventError
 from headwater.evaluation.report import write_report
 from headwater.settings import DataSettings
 
@@ -43,10 +43,11 @@ def main() -> None:
     settings: dict[str, Any] = {"label": arguments.label, "target": arguments.target}
     runs: list[Path] = []
     seconds: dict[str, float] = {}
+    refused: dict[str, str] = {}
     for model in arguments.models.split(","):
         path = arguments.out / f"{arguments.name}-{model}"
-        runs.append(path)
         if path.exists():
+            runs.append(path)
             continue
         began = time.monotonic()
         try:
@@ -58,8 +59,12 @@ def main() -> None:
                 seed=arguments.seed,
                 settings={"data": settings},
             )
-        except HeadwaterError as error:
+        except UnsupportedEventError as error:
+            refused[model] = str(error)
+            continue
+        except HeadwaterError as error:  # a run that failed has its place in the leaderboard
             print(f"{model}: {error}", flush=True)
+        runs.append(path)
         seconds[model] = round(time.monotonic() - began, 1)
         print(f"{model}: {seconds[model]} s", flush=True)
     dataset = open_dataset(arguments.data, DataSettings(path=arguments.data, **settings))
@@ -70,8 +75,9 @@ def main() -> None:
     data = Path(arguments.data).name
     commands = [f"headwater fit {data} -m {m} --minutes {arguments.minutes}" for m in arguments.models.split(",")]
     commands.append(f"headwater compare runs/* -n {arguments.n}")
-    figures = {"leaderboard": json.loads(place.read_text()), "fit_seconds": seconds, "commands": commands}
-    write(f"families-{arguments.name}", f"python -m benchmarks.families {arguments.name} DATA", figures)
+    figures = {"leaderboard": json.loads(place.read_text()), "fit_seconds": seconds, "refused": refused}
+    command = f"python -m benchmarks.families {arguments.name} DATA --minutes {arguments.minutes} -n {arguments.n}"
+    write(f"families-{arguments.name}", command, figures | {"commands": commands})
     write_report(arguments.out / f"{arguments.name}.html", runs, leaderboard=leaderboard, dataset=dataset)
 
 

@@ -37,7 +37,8 @@ def bare(dataset: Dataset, codec: Codec, settings: RunSettings) -> float:
     torch.manual_seed(settings.seed)
     model = build_model(settings.model, codec.event, codec.context)
     rows, size = dataset.splits["train"], settings.training.batch_size
-    optimizers = {p.name: torch.optim.AdamW(p.parameters, lr=settings.optimizer.lr) for p in model.players()}
+    rate = settings.optimizer.lr
+    optimizers = {p.name: torch.optim.AdamW(p.parameters, lr=rate, fused=True) for p in model.players()}
     shuffled = np.random.default_rng(0).choice(rows, (settings.training.steps or 1, size))
     if isinstance(model, DataInitialized):
         raw, _ = dataset.rows(rows[:1024])

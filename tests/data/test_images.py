@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -142,6 +144,19 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     (tmp_path / "b" / "bomb.png").write_bytes(bomb(8_000))
     with pytest.raises(UnsafeFileError):
         opened(tmp_path / "b")
+
+
+def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
+    write(tmp_path / "d", 40)
+    (tmp_path / "d" / "bomb.png").write_bytes(bomb())  # 2.5 GB, were it decoded
+    code = (
+        "import resource\nfrom headwater.data import open_dataset\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"open_dataset({str(tmp_path / 'd')!r})\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 300 * 2**20
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:

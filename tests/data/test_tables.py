@@ -162,13 +162,15 @@ def test_identifiers_are_dropped_and_can_be_kept() -> None:
 
 
 def test_limits_name_the_count(tmp_path: Path) -> None:
-    path = csv(tmp_path, ",".join(f"c{i}" for i in range(31)) + "\n" + ",".join("1" for _ in range(31)) + "\n")
-    with pytest.raises(DataError, match="31 columns; at most 30"):
+    path = csv(tmp_path, ",".join(f"c{i}" for i in range(5_001)) + "\n" + ",".join("1" for _ in range(5_001)) + "\n")
+    with pytest.raises(DataError, match="5001 columns; at most 5000"):
+        opened(path)
+    with pytest.raises(DataError, match="5001 columns; at most 30"):
         open_dataset(path, limits=Limits(columns=30))
 
 
 def test_many_columns_are_handled(tmp_path: Path) -> None:
-    width = 400
+    width = 5_000
     draws = np.random.default_rng(0).integers(0, 4, (12, width))
     text = ",".join(f"c{i}" for i in range(width)) + "\n" + "\n".join(",".join(map(str, row)) for row in draws)
     data = opened(csv(tmp_path, text), columns={"c0": {"type": "drop"}})
