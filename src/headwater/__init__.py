@@ -1,8 +1,8 @@
 """Headwater: deep generative models on a person's own data, under one contract.
 
 >>> import headwater
->>> sorted(entry.name for entry in headwater.list_models("*flow*"))
-['flow-matching', 'nsf']
+>>> sorted(entry.name for entry in headwater.list_models("baseline"))
+['gaussian-mixture', 'independent', 'kernel-density']
 
 The functions are imported on first use, so that ``import headwater`` and
 ``headwater --help`` stay instant and need no torch.

@@ -9,15 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from headwater.bijections.actnorm import ActNorm
+from headwater.bijections.additive import Additive
 from headwater.bijections.affine import Affine
 from headwater.bijections.autoregressive import Autoregressive
+from headwater.bijections.bernstein import Bernstein
 from headwater.bijections.bijection import Bijection, initialize
+from headwater.bijections.block_autoregressive import BlockAutoregressive
 from headwater.bijections.combinators import Compose, Indexed, Inverse, Repeat
 from headwater.bijections.coupling import Coupling
+from headwater.bijections.cubic_spline import CubicSpline
+from headwater.bijections.deep_sigmoidal import DeepSigmoidal
 from headwater.bijections.elementwise import Elementwise
+from headwater.bijections.householder import Householder, QRLinear
+from headwater.bijections.integrated import Integrated
+from headwater.bijections.linear_spline import LinearSpline
 from headwater.bijections.lu import LULinear
+from headwater.bijections.mixture_cdf import MixtureCDF
 from headwater.bijections.permutation import Permutation
+from headwater.bijections.planar import Planar
+from headwater.bijections.quadratic_spline import QuadraticSpline
+from headwater.bijections.radial import Radial
 from headwater.bijections.rational_quadratic import RationalQuadratic
+from headwater.bijections.sum_of_squares import SumOfSquares
+from headwater.bijections.sylvester import Sylvester
+from headwater.bijections.univariate import Univariate
 
 D, C, N = 5, 3, 7
 
@@ -48,6 +63,39 @@ BIJECTIONS: dict[str, Callable[[], Bijection]] = {
     "compose": lambda: Compose(
         ActNorm(D), Permutation.reverse(D), LULinear(D), Autoregressive(RationalQuadratic(4), D, context=C, **SMALL)
     ),
+}
+UNIVARIATES: dict[str, Callable[[], Univariate]] = {
+    "additive": Additive,
+    "linear spline": lambda: LinearSpline(5),
+    "quadratic spline": lambda: QuadraticSpline(5),
+    "cubic spline": lambda: CubicSpline(5),
+    "mixture": lambda: MixtureCDF(4),
+    "sigmoidal": lambda: DeepSigmoidal(1, 4),
+    "deep sigmoidal": lambda: DeepSigmoidal(3, 3),
+    "sum of squares": lambda: SumOfSquares(2, 2),
+    "Bernstein": lambda: Bernstein(7),
+    "integrated": lambda: Integrated(3, 8),
+}
+BIJECTIONS |= {
+    f"{name} {shape}": build
+    for name, make in UNIVARIATES.items()
+    for shape, build in (
+        ("elementwise", lambda make=make: Elementwise(make(), D)),
+        ("coupling", lambda make=make: Coupling(make(), D, [0, 3], **SMALL)),
+        ("autoregressive, context", lambda make=make: Autoregressive(make(), D, context=C, **SMALL)),
+    )
+}
+BIJECTIONS |= {
+    "planar": lambda: Planar(D),
+    "planar, context": lambda: Planar(D, context=C),
+    "radial": lambda: Radial(D),
+    "radial, context": lambda: Radial(D, context=C),
+    "householder": lambda: Householder(D),
+    "qr": lambda: QRLinear(D),
+    "sylvester": lambda: Sylvester(D),
+    "sylvester, two, context": lambda: Sylvester(D, 2, context=C),
+    "block autoregressive": lambda: BlockAutoregressive(D, hidden=3),
+    "block autoregressive, context": lambda: BlockAutoregressive(D, context=C, hidden=3, order=[3, 0, 4, 1, 2]),
 }
 IGNORES_CONTEXT = {name for name in BIJECTIONS if "context" not in name} - {"indexed", "compose"}
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from headwater.bijections.bijection import Bijection
+from headwater.bijections.parameters import ContextParameters
 from headwater.bijections.univariate import Univariate
-from headwater.networks.mlp import ResidualMLP
 
 __all__ = ["Elementwise"]
 
-_START = 0.1
+_SPREAD = 0.01
 
 
 class Elementwise(Bijection):
@@ -41,16 +41,9 @@ class Elementwise(Bijection):
     ) -> None:
         super().__init__()
         self.univariate = univariate
-        self.free = nn.Parameter(torch.zeros(features, univariate.size))
-        self.conditioner = (
-            ResidualMLP(context, features * univariate.size, width=width, blocks=blocks, activation=activation)
-            if context
-            else None
-        )
-        if self.conditioner is not None:
-            with torch.no_grad():
-                self.conditioner.exit.weight.mul_(_START)
-                self.conditioner.exit.bias.zero_()
+        self.features = features
+        start = _SPREAD * torch.randn(features * univariate.size)  # no zeros: alike parts of a map would stay alike
+        self.theta = ContextParameters(start, context=context, width=width, blocks=blocks, activation=activation)
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
@@ -65,5 +58,5 @@ class Elementwise(Bijection):
         return x, ladj.sum(dim=1)
 
     def _theta(self, x: Tensor, context: Tensor | None) -> Tensor:
-        free = self.free.expand(x.shape[0], -1, -1)
-        return free if self.conditioner is None else free + self.conditioner(context).view_as(free)
+        out: Tensor = self.theta(x.shape[0], context)
+        return out.view(x.shape[0], self.features, self.univariate.size)

@@ -26,46 +26,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from headwater.bijections.box import Knots, bin_of, knots, pick, shares
 from headwater.bijections.univariate import Univariate
 
 __all__ = ["RationalQuadratic", "rational_quadratic", "rational_quadratic_inverse"]
-
-LEAST_BIN = 5e-3
-"""Least width and height of a bin, as a share of the box: bounds slopes, and with them the loss of precision."""
 
 MAX_SLOPE = 100.0
 """Slopes at the knots lie between its inverse and it."""
 
 
-class _Knots(NamedTuple):
-    """Both ends of every bin; the slopes at the two outer knots are one."""
-
-    left: Float[Tensor, "*shape bins"]
-    right: Float[Tensor, "*shape bins"]
-
-
-def _positions(logits: Float[Tensor, "*shape bins"], bound: float) -> _Knots:
-    """Knots from unnormalized log-shares: ``-bound = k_0 < ... < k_K = bound``."""
-    bins = logits.shape[-1]
-    least = min(LEAST_BIN, 0.5 / bins)
-    shares = least + (1 - bins * least) * torch.softmax(logits, dim=-1)
-    inner = 2 * bound * torch.cumsum(shares[..., :-1], dim=-1) - bound
-    end = torch.full_like(logits[..., :1], bound)
-    return _Knots(torch.cat([-end, inner], dim=-1), torch.cat([inner, end], dim=-1))
-
-
-def _slopes(raw: Float[Tensor, "*shape inner"]) -> _Knots:
+def _slopes(raw: Float[Tensor, "*shape inner"]) -> Knots:
     """Slopes ``exp(a)`` with ``|a| < log(MAX_SLOPE)`` by a soft clamp; zero gives one."""
     inner = torch.exp(raw / (1 + raw.abs() / math.log(MAX_SLOPE)))
     end = torch.ones_like(raw[..., :1]) if raw.shape[-1] else raw.new_ones(*raw.shape[:-1], 1)
-    return _Knots(torch.cat([end, inner], dim=-1), torch.cat([inner, end], dim=-1))
-
-
-def _bin_of(value: Float[Tensor, "*shape"], knots: _Knots) -> Bool[Tensor, "*shape bins"]:
-    """One-hot: which bin holds the value (inside the box). A gather's backward pass would be a scatter."""
-    above = value[..., None] >= knots.left[..., 1:]
-    yes = torch.ones_like(value[..., None], dtype=torch.bool)
-    return torch.cat([yes, above], dim=-1) & ~torch.cat([above, ~yes], dim=-1)
+    return Knots(torch.cat([end, inner], dim=-1), torch.cat([inner, end], dim=-1))
 
 
 class _Bin(NamedTuple):
@@ -79,9 +53,8 @@ class _Bin(NamedTuple):
     d1: Float[Tensor, "*shape"]
 
 
-def _select(here: Bool[Tensor, "*shape bins"], x: _Knots, y: _Knots, d: _Knots) -> _Bin:
-    one_hot = here.to(x.left.dtype)
-    return _Bin(*((knots * one_hot).sum(dim=-1) for pair in (x, y, d) for knots in pair))
+def _select(here: Bool[Tensor, "*shape bins"], x: Knots, y: Knots, d: Knots) -> _Bin:
+    return _Bin(*(pick(here, ends) for pair in (x, y, d) for ends in pair))
 
 
 def _log_slope(s: Tensor, d0: Tensor, d1: Tensor, xi: Tensor, eta: Tensor, denominator: Tensor) -> Tensor:
@@ -109,9 +82,9 @@ def rational_quadratic(
         ``y`` and ``log dy/dx`` of each element. All-zero parameters give the identity.
     """
     inside = x.abs() < bound
-    xs, ys, ds = _positions(widths, bound), _positions(heights, bound), _slopes(slopes)
+    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes)
     clipped = x.clamp(-bound, bound)
-    x0, x1, y0, y1, d0, d1 = _select(_bin_of(clipped, xs), xs, ys, ds)
+    x0, x1, y0, y1, d0, d1 = _select(bin_of(clipped, xs), xs, ys, ds)
     width, height = x1 - x0, y1 - y0
     s = height / width
     xi, eta = (clipped - x0) / width, (x1 - clipped) / width
@@ -130,9 +103,9 @@ def rational_quadratic_inverse(
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """``x = f^-1(y)`` and ``log dx/dy`` of :func:`rational_quadratic`, in closed form."""
     inside = y.abs() < bound
-    xs, ys, ds = _positions(widths, bound), _positions(heights, bound), _slopes(slopes)
+    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes)
     clipped = y.clamp(-bound, bound)
-    x0, x1, y0, y1, d0, d1 = _select(_bin_of(clipped, ys), xs, ys, ds)
+    x0, x1, y0, y1, d0, d1 = _select(bin_of(clipped, ys), xs, ys, ds)
     width, height = x1 - x0, y1 - y0
     s = height / width
     v, u = (clipped - y0) / height, (y1 - clipped) / height

@@ -31,6 +31,20 @@ _BUILT_IN = tuple(
     Entry(name, family, f"headwater.models.{module}", summary)
     for name, family, module, summary in (
         ("nsf", "flow", "flows.nsf:NSF", "neural spline flow, coupling or autoregressive; exact likelihood"),
+        ("realnvp", "flow", "flows.realnvp:RealNVP", "affine couplings; exact likelihood, fast both ways"),
+        ("nice", "flow", "flows.nice:NICE", "additive couplings; exact likelihood, fast both ways"),
+        ("maf", "flow", "flows.maf:MAF", "affine autoregressive flow; exact likelihood"),
+        ("iaf", "flow", "flows.iaf:IAF", "inverse autoregressive flow; fast to sample, slow to score"),
+        ("spline", "flow", "flows.spline:SplineFlow", "linear, quadratic or cubic splines; exact likelihood"),
+        ("flowpp", "flow", "flows.flowpp:FlowPP", "couplings by mixtures of logistics; exact likelihood"),
+        ("naf", "flow", "flows.naf:NAF", "neural autoregressive flow, sigmoidal or deep dense; exact likelihood"),
+        ("unaf", "flow", "flows.unaf:UNAF", "integrals of positive networks; exact likelihood"),
+        ("bnaf", "flow", "flows.bnaf:BNAF", "block neural autoregressive flow; exact likelihood, slow samples"),
+        ("sos", "flow", "flows.sos:SOS", "sum-of-squares polynomials; exact likelihood"),
+        ("bernstein", "flow", "flows.bernstein:BernsteinFlow", "Bernstein polynomials; exact likelihood"),
+        ("planar", "flow", "flows.planar:PlanarFlow", "planar flow; exact likelihood, for smooth densities"),
+        ("radial", "flow", "flows.radial:RadialFlow", "radial flow; exact likelihood, for smooth densities"),
+        ("sylvester", "flow", "flows.sylvester:SylvesterFlow", "Sylvester flow; exact likelihood"),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
         (
@@ -84,8 +98,8 @@ def _entries() -> dict[str, Entry]:
 def names(pattern: str = "*") -> tuple[Entry, ...]:
     """All registered models whose name or family matches a shell pattern.
 
-    >>> [entry.name for entry in names("n*")]
-    ['nsf']
+    >>> [entry.name for entry in names("autoregressive")]
+    ['made', 'pixel-transformer']
     """
     return tuple(
         entry

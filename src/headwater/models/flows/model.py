@@ -27,6 +27,7 @@ from headwater.models.base import (
     Player,
 )
 from headwater.models.flows.flow import Flow
+from headwater.models.flows.torch_distribution import FlowDistribution
 from headwater.networks.mlp import ResidualMLP
 from headwater.rng import Rng
 from headwater.scores import Score
@@ -88,10 +89,10 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         return (Player("model", tuple(self.parameters())),)
 
     def initialize(self, batch: Batch, rng: Rng) -> None:
-        initialize(self.flow.bijection, batch.x.flatten(1), self._context(batch.context, batch.x))
+        initialize(self.flow.bijection, batch.x.flatten(1), self.given(batch.context, batch.x))
 
     def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
-        nll = -self.flow.log_prob(batch.x.flatten(1), self._context(batch.context, batch.x)).mean()
+        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x)).mean()
         return Losses(nll, {"nll": nll})
 
     def log_prob(
@@ -103,7 +104,7 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         **budget: Any,
     ) -> Score:
         self.Scoring.parse(budget, where="scoring")
-        return Score(self.flow.log_prob(x.flatten(1), self._context(context, x)), "exact")
+        return Score(self.flow.log_prob(x.flatten(1), self.given(context, x)), "exact")
 
     @torch.no_grad()
     def sample(
@@ -114,16 +115,38 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
         return self.from_noise(z, context=context)
 
+    def sample_and_log_prob(
+        self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
+    ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
+        """An event per key of ``rng`` with its log-density in nats, in one pass, with gradients."""
+        like = next(self.parameters())
+        given = self.given(context, like.new_zeros(rng.n))
+        x, log_prob = self.flow.sample_and_log_prob(rng, given, dtype=like.dtype)
+        return x.reshape(-1, *self.event.shape), log_prob
+
+    def distribution(self, context: Float[Tensor, "*batch context"] | None = None) -> FlowDistribution:
+        """``p(x | context)`` as a ``torch.distributions.Distribution``.
+
+        >>> import torch
+        >>> from headwater.events import ContextSpec, EventSpec
+        >>> from headwater.models.flows.nsf import NSF, NSFConfig
+        >>> flow = NSF(NSFConfig(transforms=1, width=8), EventSpec.real(2), ContextSpec(size=3))
+        >>> p = flow.distribution(torch.zeros(5, 3))
+        >>> p.rsample((4,)).shape, p.log_prob(torch.zeros(2)).shape
+        (torch.Size([4, 5, 2]), torch.Size([5]))
+        """
+        return FlowDistribution(self, context)
+
     def to_noise(
         self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch noise"]:
-        z: Tensor = self.flow.bijection(x.flatten(1), self._context(context, x))[0]
+        z: Tensor = self.flow.bijection(x.flatten(1), self.given(context, x))[0]
         return z
 
     def from_noise(
         self, z: Float[Tensor, "batch noise"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
-        x, _ = self.flow.bijection.inverse(z, self._context(context, z))
+        x, _ = self.flow.bijection.inverse(z, self.given(context, z))
         return x.reshape(-1, *self.event.shape)
 
     def encode(
@@ -136,8 +159,10 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     ) -> Float[Tensor, "batch *event"]:
         return self.from_noise(z, context=context)
 
-    def _context(self, context: Tensor | None, like: Tensor) -> Tensor | None:
-        """The context as the bijection takes it; what is not given is absent, that is zeros."""
+    def given(
+        self, context: Float[Tensor, "batch context"] | None, like: Float[Tensor, "batch *shape"]
+    ) -> Float[Tensor, "batch size"] | None:
+        """The context as the bijection takes it: embedded, and zeros where none is given; None if none is taken."""
         if not self.context.size:
             return None
         if context is None:

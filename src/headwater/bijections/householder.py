@@ -1,0 +1,89 @@
+"""Orthogonal maps as products of reflections, alone and as the first factor of a linear map."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from headwater.bijections.bijection import Bijection
+
+__all__ = ["Householder", "QRLinear", "reflect"]
+
+
+def reflect(x: Float[Tensor, "batch features"], normals: Float[Tensor, "count features"]) -> Tensor:
+    """``x`` reflected at each normal's plane, one after another: ``x - 2 v (v·x) / |v|²``."""
+    unit = normals / normals.square().sum(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
+    for v in unit:
+        x = x - 2 * (x @ v)[:, None] * v
+    return x
+
+
+class Householder(Bijection):
+    """``z = H_K ... H_1 x`` with reflections ``H = I - 2 v v'/|v|²``; the log-determinants are zero.
+
+    ``K = D`` reflections reach every orthogonal matrix (of one sign of determinant). The reflections
+    come in equal pairs at the start, so that the map begins as the identity.
+
+    Improving Variational Auto-Encoders using Householder Flow (Tomczak & Welling, 2016),
+    https://arxiv.org/abs/1611.09630.
+
+    Args:
+        features: ``D``.
+        reflections: ``K``, even; None: ``D``, rounded up to even.
+    """
+
+    def __init__(self, features: int, reflections: int | None = None) -> None:
+        super().__init__()
+        count = features + features % 2 if reflections is None else reflections
+        assert count % 2 == 0, "an even number of reflections, so that they can begin as the identity"
+        self.normals = nn.Parameter(torch.randn(count // 2, features).repeat_interleave(2, dim=0))
+
+    def forward(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        return reflect(x, self.normals), x.new_zeros(len(x))
+
+    def inverse(
+        self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        return reflect(z, self.normals.flip(0)), z.new_zeros(len(z))
+
+    def extra_repr(self) -> str:
+        return f"{self.normals.shape[1]}, reflections={len(self.normals)}"
+
+
+class QRLinear(Bijection):
+    """``z = Q R x + b`` with ``Q`` of reflections and ``R`` upper triangular with diagonal ``exp(d)``.
+
+    Log-determinants ``sum d`` and ``-sum d``. Starts as the identity.
+
+    Emerging Convolutions for Generative Normalizing Flows (Hoogeboom, van den Berg & Welling, 2019),
+    https://arxiv.org/abs/1901.11137, section 4.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.orthogonal = Householder(features)
+        self.upper = nn.Parameter(torch.zeros(features, features))
+        self.log_diagonal = nn.Parameter(torch.zeros(features))
+        self.shift = nn.Parameter(torch.zeros(features))
+
+    def _factor(self) -> Float[Tensor, "features features"]:
+        return self.upper.triu(1) + torch.diag(self.log_diagonal.exp())
+
+    def forward(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        turned, _ = self.orthogonal(x @ self._factor().T)
+        return turned + self.shift, self.log_diagonal.sum().expand(len(x))
+
+    def inverse(
+        self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        turned, _ = self.orthogonal.inverse(z - self.shift)
+        x = torch.linalg.solve_triangular(self._factor().T, turned, upper=False, left=False)
+        return x, -self.log_diagonal.sum().expand(len(z))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.shift)}"

@@ -1,0 +1,113 @@
+"""Flows that are a stack of like layers: normalize, mix the elements, move them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from headwater.bijections.actnorm import ActNorm
+from headwater.bijections.autoregressive import Autoregressive
+from headwater.bijections.bijection import Bijection
+from headwater.bijections.combinators import Compose, Inverse
+from headwater.bijections.coupling import Coupling
+from headwater.bijections.elementwise import Elementwise
+from headwater.bijections.householder import QRLinear
+from headwater.bijections.lu import LULinear
+from headwater.bijections.permutation import Permutation
+from headwater.bijections.univariate import Univariate
+from headwater.models.flows.model import FlowConfig, FlowModel
+
+__all__ = ["StackConfig", "StackedFlow", "UnivariateConfig", "UnivariateFlow"]
+
+_AUTOREGRESSIVE_UP_TO = 32
+_LU_UP_TO = 128
+
+
+class StackConfig(FlowConfig):
+    """What every stack is asked."""
+
+    transforms: int = Field(5, ge=1, le=64, description="number of layers")
+    linear: Literal["auto", "lu", "qr", "permutation", "none"] = Field(
+        "auto", description="what mixes the dimensions between layers; auto: LU up to 128 dimensions, else permutations"
+    )
+    order_seed: int = Field(0, ge=0, lt=2**31, description="seed of the permutations")
+
+
+class StackedFlow(FlowModel):
+    """``x -> [ActNorm -> permutation, linear map -> layer] x transforms -> ActNorm -> z``; leaves say which layer."""
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "optimizer": {"lr": 2e-3, "schedule": "cosine", "clip": 5.0},
+        "training": {"batch_size": 512, "ema": 0.999},
+    }
+
+    config: StackConfig
+
+    @abstractmethod
+    def layer(self, features: int, context: int, number: int) -> Bijection:
+        """The layer of this number."""
+
+    def bijection(self, features: int, context: int) -> Bijection:
+        layers: list[Bijection] = []
+        for number in range(self.config.transforms):
+            layers += [ActNorm(features), *self._mixing(features, number), self.layer(features, context, number)]
+        return Compose(*layers, ActNorm(features))
+
+    def _mixing(self, features: int, number: int) -> tuple[Bijection, ...]:
+        linear = self.config.linear
+        if linear == "auto":
+            linear = "lu" if features <= _LU_UP_TO else "permutation"
+        if features == 1 or linear == "none":
+            return ()
+        permutation = Permutation.random(features, self.config.order_seed + number)
+        if linear == "permutation":
+            return (permutation,)
+        return permutation, LULinear(features) if linear == "lu" else QRLinear(features)
+
+
+class UnivariateConfig(StackConfig):
+    """What every stack of couplings or autoregressive layers is asked."""
+
+    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
+        "auto",
+        description="what decides how an element moves; auto: autoregressive up to 32 dimensions, coupling beyond;"
+        " inverse-autoregressive: the noise before it instead of the data, fast to sample and slow to score",
+    )
+    width: int = Field(128, ge=4, le=4096, description="hidden width of the networks")
+    blocks: int = Field(2, ge=0, le=16, description="residual blocks of a network")
+    activation: Literal["relu", "silu", "gelu", "elu"] = Field("relu", description="of the networks")
+
+
+class UnivariateFlow(StackedFlow):
+    """A stack whose layers move each element by an increasing map; leaves say which.
+
+    A network reads the map's parameters from other elements. One-dimensional events have no
+    other elements: their maps depend on the context alone.
+    """
+
+    config: UnivariateConfig
+
+    @abstractmethod
+    def univariate(self, features: int) -> Univariate:
+        """The map of each element, for events of so many."""
+
+    def layer(self, features: int, context: int, number: int) -> Bijection:
+        config, map_ = self.config, self.univariate(features)
+        sizes: dict[str, Any] = {
+            "context": context,
+            "width": config.width,
+            "blocks": config.blocks,
+            "activation": config.activation,
+        }
+        kind = config.kind
+        if kind == "auto":
+            kind = "autoregressive" if features <= _AUTOREGRESSIVE_UP_TO else "coupling"
+        if features == 1:
+            return Elementwise(map_, 1, **sizes)
+        if kind == "coupling":
+            return Coupling(map_, features, range(number % 2, features, 2), **sizes)
+        layer = Autoregressive(map_, features, **sizes)
+        return Inverse(layer) if kind == "inverse-autoregressive" else layer
