@@ -69,8 +69,8 @@ def test_zero_parameters_are_the_identity(name: str) -> None:
 @every
 @pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
 def test_nothing_is_ever_infinite_or_not_a_number(name: str, scale: float) -> None:
-    map_, x = build(name, torch.float32), hard(20_000, torch.float32).requires_grad_()
-    theta = (scale * torch.randn(20_000, map_.size)).requires_grad_()
+    map_, x = build(name, torch.float32), hard(5_000, torch.float32).requires_grad_()
+    theta = (scale * torch.randn(5_000, map_.size)).requires_grad_()
     for direction in (map_.forward, map_.inverse):
         y, ladj = direction(x, theta)
         grads = torch.autograd.grad(ladj.sum() + torch.tanh(y).sum(), (x, theta))
@@ -92,8 +92,8 @@ def test_it_increases(name: str) -> None:
 @every
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 def test_there_and_back(name: str, dtype: torch.dtype, tolerance: float) -> None:
-    map_, y = build(name, dtype), (3 * torch.randn(5_000, dtype=dtype)).clamp(-8, 8)
-    theta = torch.randn(5_000, map_.size, dtype=dtype)
+    map_, y = build(name, dtype), (3 * torch.randn(2_000, dtype=dtype)).clamp(-8, 8)
+    theta = torch.randn(2_000, map_.size, dtype=dtype)
     x, ladj = map_.inverse(y, theta)
     again, forward = map_(x, theta)
     assert x.dtype == ladj.dtype == dtype
