@@ -1,7 +1,7 @@
 """All families and baselines on one data set, at equal minutes, with the project's own leaderboard.
 
-    python -m benchmarks.families mnist ../shared/data/mnist/mnist.npz --minutes 5
-    python -m benchmarks.families adult ../shared/data/tables/adult.data --minutes 3 --label none
+    python -m benchmarks.families mnist ../shared/data/mnist/mnist.npz --minutes 2 -n 300
+    python -m benchmarks.families adult ../shared/data/tables/adult.data --minutes 1 --label none
 
 Every model is trained as ``headwater fit DATA -m MODEL --minutes M`` does, with its defaults. The leaderboard
 (test split) and the commands go to ``results/families-NAME.json``; a report is written beside the runs.
@@ -73,10 +73,13 @@ def main() -> None:
     place = arguments.out / f"{arguments.name}.json"
     leaderboard.write_json(place)
     data = Path(arguments.data).name
-    commands = [f"headwater fit {data} -m {m} --minutes {arguments.minutes}" for m in arguments.models.split(",")]
-    commands.append(f"headwater compare runs/* -n {arguments.n}")
+    label = f" --label {arguments.label}" if arguments.label else ""
+    options = f"--minutes {arguments.minutes:g} --seed {arguments.seed}{label}"
+    fitted = [m for m in arguments.models.split(",") if m not in refused]
+    commands = [f"headwater fit {data} -m {m} {options} --out runs/{arguments.name}-{m}" for m in fitted]
+    commands.append(f"headwater compare runs/{arguments.name}-* -n {arguments.n}")
     figures = {"leaderboard": json.loads(place.read_text()), "fit_seconds": seconds, "refused": refused}
-    command = f"python -m benchmarks.families {arguments.name} DATA --minutes {arguments.minutes} -n {arguments.n}"
+    command = f"python -m benchmarks.families {arguments.name} DATA {options} -n {arguments.n}"
     write(f"families-{arguments.name}", command, figures | {"commands": commands})
     write_report(arguments.out / f"{arguments.name}.html", runs, leaderboard=leaderboard, dataset=dataset)
 

@@ -20,13 +20,14 @@ from headwater.bijections.coupling import Coupling
 from headwater.bijections.cubic_spline import CubicSpline
 from headwater.bijections.deep_sigmoidal import DeepSigmoidal
 from headwater.bijections.elementwise import Elementwise
-from headwater.bijections.householder import Householder, QRLinear
+from headwater.bijections.householder import Householder
 from headwater.bijections.integrated import Integrated
 from headwater.bijections.linear_spline import LinearSpline
 from headwater.bijections.lu import LULinear
 from headwater.bijections.mixture_cdf import MixtureCDF
 from headwater.bijections.permutation import Permutation
 from headwater.bijections.planar import Planar
+from headwater.bijections.qr import QRLinear
 from headwater.bijections.quadratic_spline import QuadraticSpline
 from headwater.bijections.radial import Radial
 from headwater.bijections.rational_quadratic import RationalQuadratic

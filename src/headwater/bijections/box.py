@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Knots", "bin_of", "knots", "pick", "shares"]
+__all__ = ["Bin", "Knots", "bin_of", "knots", "pick", "pick_bin", "shares"]
 
 LEAST_BIN = 5e-3
 """Least share of a bin in its box: bounds slopes, and with them the loss of precision."""
@@ -45,3 +45,19 @@ def bin_of(value: Float[Tensor, "*shape"], at: Knots) -> Bool[Tensor, "*shape bi
 def pick(here: Bool[Tensor, "*shape bins"], values: Float[Tensor, "*shape bins"]) -> Float[Tensor, "*shape"]:
     """The value of the bin."""
     return (values * here.to(values.dtype)).sum(dim=-1)
+
+
+class Bin(NamedTuple):
+    """The bin that each element falls into: its ends on both axes and the slopes there."""
+
+    x0: Float[Tensor, "*shape"]
+    x1: Float[Tensor, "*shape"]
+    y0: Float[Tensor, "*shape"]
+    y1: Float[Tensor, "*shape"]
+    d0: Float[Tensor, "*shape"]
+    d1: Float[Tensor, "*shape"]
+
+
+def pick_bin(here: Bool[Tensor, "*shape bins"], x: Knots, y: Knots, slopes: Knots) -> Bin:
+    """Ends and slopes of the bin."""
+    return Bin(*(pick(here, ends) for pair in (x, y, slopes) for ends in pair))

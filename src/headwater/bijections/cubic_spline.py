@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headwater.bijections.box import bin_of, knots, pick, shares
+from headwater.bijections.box import Bin, Knots, bin_of, knots, pick_bin, shares
 from headwater.bijections.roots import increasing_inverse
 from headwater.bijections.univariate import Univariate
 
 __all__ = ["CubicSpline"]
 
 _STEEPEST_END = 2.9  # three would let a single bin be flat in its middle
-
-
-class _Bin(NamedTuple):
-    x0: Float[Tensor, "*shape"]
-    x1: Float[Tensor, "*shape"]
-    y0: Float[Tensor, "*shape"]
-    y1: Float[Tensor, "*shape"]
-    d0: Float[Tensor, "*shape"]
-    d1: Float[Tensor, "*shape"]
 
 
 class CubicSpline(Univariate):
@@ -71,7 +61,7 @@ class CubicSpline(Univariate):
         x, ladj = increasing_inverse(lambda x: _hermite(x, here), clipped, here.x0.detach(), here.x1.detach())
         return torch.where(inside, x, y), torch.where(inside, ladj, torch.zeros_like(ladj))
 
-    def _bin(self, value: Tensor, parameters: Tensor, *, by: str) -> _Bin:
+    def _bin(self, value: Tensor, parameters: Tensor, *, by: str) -> Bin:
         raw_widths, raw_heights, ends = torch.split(parameters, [self.bins, self.bins, 2], dim=-1)
         widths, heights = shares(raw_widths), shares(raw_heights)
         mean = heights / widths
@@ -82,13 +72,13 @@ class CubicSpline(Univariate):
         slopes = torch.cat([free[..., :1] * mean[..., :1], inner, free[..., 1:] * mean[..., -1:]], dim=-1)
         xs, ys = knots(widths, self.bound), knots(heights, self.bound)
         here = bin_of(value, xs if by == "x" else ys)
-        return _Bin(*(pick(here, each) for each in (*xs, *ys, slopes[..., :-1], slopes[..., 1:])))
+        return pick_bin(here, xs, ys, Knots(slopes[..., :-1], slopes[..., 1:]))
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, bound={self.bound:g}"
 
 
-def _hermite(x: Tensor, here: _Bin) -> tuple[Tensor, Tensor]:
+def _hermite(x: Tensor, here: Bin) -> tuple[Tensor, Tensor]:
     x0, x1, y0, y1, d0, d1 = here
     width, height = x1 - x0, y1 - y0
     xi, eta = (x - x0) / width, (x1 - x) / width

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from headwater.bijections.roots import bracket, increasing_inverse, tilted
-from headwater.bijections.univariate import Univariate
+from headwater.bijections.roots import tilted
+from headwater.bijections.univariate import Searched
 
 __all__ = ["DeepSigmoidal"]
 
@@ -18,7 +18,7 @@ _LOG_BOUND = 2.5
 _SHIFT_BOUND = 10.0
 
 
-class DeepSigmoidal(Univariate):
+class DeepSigmoidal(Searched):
     r"""``h_{l+1} = logit(W_l σ(e^{s_l} ⊙ U_l h_l + b_l))``, from ``h_0 = x`` to ``y = h_L``.
 
     ``U`` and ``W`` have rows of positive numbers that sum to one, so that every layer increases in each input.
@@ -44,22 +44,9 @@ class DeepSigmoidal(Univariate):
         self._shapes = [(width * n if n > 1 else 0, width, width, m * width) for n, m in pairwise(ends)]
         self.size = sum(sum(sizes) for sizes in self._shapes)
 
-    def forward(
+    def value(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
     ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        return self._value(x, parameters.to(x.dtype))
-
-    def inverse(
-        self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
-    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        parameters = parameters.to(y.dtype)
-
-        def value(x: Tensor) -> tuple[Tensor, Tensor]:
-            return self._value(x, parameters)
-
-        return increasing_inverse(value, y, *bracket(value, y))
-
-    def _value(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         h, ladj = x[..., None], torch.zeros_like(x)[..., None]  # of each number: value and log-derivative by x
         start = 0
         for sizes in self._shapes:

@@ -7,15 +7,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.bijections.quadrature import IntegralFromZero
-from headwater.bijections.roots import bracket, increasing_inverse
-from headwater.bijections.univariate import Univariate
+from headwater.bijections.univariate import Searched
 
 __all__ = ["Integrated"]
 
 _LEAST_SLOPE = 1e-2
 
 
-class Integrated(Univariate):
+class Integrated(Searched):
     r"""``y = c + ∫_0^x g(u; θ) du`` with ``g = ε + (1 - ε)(1 + \mathrm{ELU}(N(u, θ)))`` and a network ``N``.
 
     Beyond ``bound`` the slope stays what it is there. ``log dy/dx = log g(x; θ)``. The network is shared by all
@@ -44,31 +43,15 @@ class Integrated(Univariate):
         nn.init.zeros_(self.exit.bias)
         self.integral = IntegralFromZero(nodes)
 
-    def forward(
+    def value(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
     ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        return self._value(x, *self._split(x, parameters))
-
-    def inverse(
-        self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
-    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        embedded, shift = self._split(y, parameters)
-
-        def value(x: Tensor) -> tuple[Tensor, Tensor]:
-            return self._value(x, embedded, shift)
-
-        return increasing_inverse(value, y, *bracket(value, y))
-
-    def _split(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        parameters = parameters.to(x.dtype)
-        return torch.as_tensor(self.by_embedding(parameters[..., :-1])), parameters[..., -1]
-
-    def _value(self, x: Tensor, embedded: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        embedded = torch.as_tensor(self.by_embedding(parameters[..., :-1]))
         inside = x.clamp(-self.bound, self.bound)
         slope, end = self._slope(inside[..., None], embedded)[..., 0], inside.detach()
         y = self.integral(lambda u: self._slope(u, embedded), end)
         # the tails; inside the box the product is zero, with the gradient of the integral by its end
-        return y + slope * (x - end) + shift, torch.log(slope)
+        return y + slope * (x - end) + parameters[..., -1], torch.log(slope)
 
     def _slope(self, u: Float[Tensor, "*shape points"], embedded: Float[Tensor, "*shape width"]) -> Tensor:
         h = self.rest(self.by_point(u[..., None]) + embedded[..., None, :])

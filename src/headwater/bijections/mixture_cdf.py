@@ -33,15 +33,13 @@ class MixtureCDF(Univariate):
 
     Args:
         components: ``K``.
-        affine: Whether there are ``a`` and ``b``.
 
     Parameters per element: ``K`` logits, ``K`` means, ``K`` log-scales, and ``a, b``.
     """
 
-    def __init__(self, components: int = 8, *, affine: bool = True) -> None:
+    def __init__(self, components: int = 8) -> None:
         super().__init__()
-        self.components, self.affine = components, affine
-        self.size = 3 * components + 2 * affine
+        self.components, self.size = components, 3 * components + 2
 
     def forward(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
@@ -65,11 +63,11 @@ class MixtureCDF(Univariate):
         k = self.components
         parameters = parameters.to(x.dtype)
         weight = torch.log_softmax(parameters[..., :k], dim=-1)
-        a, b = parameters[..., 3 * k :].unbind(dim=-1) if self.affine else (torch.zeros_like(x), torch.zeros_like(x))
+        a, b = parameters[..., 3 * k :].unbind(dim=-1)
         return weight, parameters[..., k : 2 * k], _soft_clamp(parameters[..., 2 * k : 3 * k]), _soft_clamp(a), b
 
     def extra_repr(self) -> str:
-        return f"components={self.components}, affine={self.affine}"
+        return f"components={self.components}"
 
 
 def _soft_clamp(a: Tensor) -> Tensor:

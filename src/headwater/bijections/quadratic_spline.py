@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headwater.bijections.box import bin_of, knots, pick, shares
+from headwater.bijections.box import Bin, Knots, bin_of, knots, pick_bin, shares
 from headwater.bijections.univariate import Univariate
 
 __all__ = ["QuadraticSpline"]
 
 _LEAST_SLOPE = 1e-3
-
-
-class _Bin(NamedTuple):
-    x0: Float[Tensor, "*shape"]
-    x1: Float[Tensor, "*shape"]
-    y0: Float[Tensor, "*shape"]
-    y1: Float[Tensor, "*shape"]
-    d0: Float[Tensor, "*shape"]
-    d1: Float[Tensor, "*shape"]
 
 
 class QuadraticSpline(Univariate):
@@ -74,7 +63,7 @@ class QuadraticSpline(Univariate):
         x = x0 + (x1 - x0) * xi
         return torch.where(inside, x, y), torch.where(inside, -torch.log(slope), torch.zeros_like(slope))
 
-    def _bin(self, value: Tensor, parameters: Tensor, *, by: str) -> _Bin:
+    def _bin(self, value: Tensor, parameters: Tensor, *, by: str) -> Bin:
         widths = shares(parameters[..., : self.bins])
         raw = _LEAST_SLOPE + torch.nn.functional.softplus(parameters[..., self.bins :])
         areas = widths * 0.5 * (raw[..., :-1] + raw[..., 1:])
@@ -82,7 +71,7 @@ class QuadraticSpline(Univariate):
         slopes = raw / area
         xs, ys = knots(widths, self.bound), knots(areas / area, self.bound)
         here = bin_of(value, xs if by == "x" else ys)
-        return _Bin(*(pick(here, ends) for ends in (*xs, *ys, slopes[..., :-1], slopes[..., 1:])))
+        return pick_bin(here, xs, ys, Knots(slopes[..., :-1], slopes[..., 1:]))
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, bound={self.bound:g}"

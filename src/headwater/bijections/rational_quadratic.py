@@ -20,13 +20,12 @@ Neural Spline Flows (Durkan, Bekasov, Murray & Papamakarios, 2019), https://arxi
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from headwater.bijections.box import Knots, bin_of, knots, pick, shares
+from headwater.bijections.box import Knots, bin_of, knots, pick_bin, shares
 from headwater.bijections.univariate import Univariate
 
 __all__ = ["RationalQuadratic", "rational_quadratic", "rational_quadratic_inverse"]
@@ -40,21 +39,6 @@ def _slopes(raw: Float[Tensor, "*shape inner"]) -> Knots:
     inner = torch.exp(raw / (1 + raw.abs() / math.log(MAX_SLOPE)))
     end = torch.ones_like(raw[..., :1]) if raw.shape[-1] else raw.new_ones(*raw.shape[:-1], 1)
     return Knots(torch.cat([end, inner], dim=-1), torch.cat([inner, end], dim=-1))
-
-
-class _Bin(NamedTuple):
-    """The bin that each element falls into."""
-
-    x0: Float[Tensor, "*shape"]
-    x1: Float[Tensor, "*shape"]
-    y0: Float[Tensor, "*shape"]
-    y1: Float[Tensor, "*shape"]
-    d0: Float[Tensor, "*shape"]
-    d1: Float[Tensor, "*shape"]
-
-
-def _select(here: Bool[Tensor, "*shape bins"], x: Knots, y: Knots, d: Knots) -> _Bin:
-    return _Bin(*(pick(here, ends) for pair in (x, y, d) for ends in pair))
 
 
 def _log_slope(s: Tensor, d0: Tensor, d1: Tensor, xi: Tensor, eta: Tensor, denominator: Tensor) -> Tensor:
@@ -84,7 +68,7 @@ def rational_quadratic(
     inside = x.abs() < bound
     xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes)
     clipped = x.clamp(-bound, bound)
-    x0, x1, y0, y1, d0, d1 = _select(bin_of(clipped, xs), xs, ys, ds)
+    x0, x1, y0, y1, d0, d1 = pick_bin(bin_of(clipped, xs), xs, ys, ds)
     width, height = x1 - x0, y1 - y0
     s = height / width
     xi, eta = (clipped - x0) / width, (x1 - clipped) / width
@@ -105,7 +89,7 @@ def rational_quadratic_inverse(
     inside = y.abs() < bound
     xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes)
     clipped = y.clamp(-bound, bound)
-    x0, x1, y0, y1, d0, d1 = _select(bin_of(clipped, ys), xs, ys, ds)
+    x0, x1, y0, y1, d0, d1 = pick_bin(bin_of(clipped, ys), xs, ys, ds)
     width, height = x1 - x0, y1 - y0
     s = height / width
     v, u = (clipped - y0) / height, (y1 - clipped) / height

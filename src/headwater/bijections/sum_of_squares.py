@@ -7,15 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headwater.bijections.quadrature import IntegralFromZero
-from headwater.bijections.roots import bracket, increasing_inverse
-from headwater.bijections.univariate import Univariate
+from headwater.bijections.univariate import Searched
 
 __all__ = ["SumOfSquares"]
 
 _LEAST_SLOPE = 1e-2
 
 
-class SumOfSquares(Univariate):
+class SumOfSquares(Searched):
     r"""``y = c + ∫_0^x g(u) du`` with ``g(u) = ε + (1 - ε) \frac1K \sum_k (1 + a_{k0} + a_{k1} u + ... )^2``.
 
     Any increasing polynomial's slope is such a sum. ``log dy/dx = log g(x)``; the integral is exact. The
@@ -38,29 +37,13 @@ class SumOfSquares(Univariate):
         self.size = squares * (degree + 1) + 1
         self.integral = IntegralFromZero(degree + 1)
 
-    def forward(
+    def value(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
     ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        return self._value(x, *self._split(x, parameters))
-
-    def inverse(
-        self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
-    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        coefficients, shift = self._split(y, parameters)
-
-        def value(x: Tensor) -> tuple[Tensor, Tensor]:
-            return self._value(x, coefficients, shift)
-
-        return increasing_inverse(value, y, *bracket(value, y))
-
-    def _split(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        parameters = parameters.to(x.dtype)
         shape = (*parameters.shape[:-1], self.squares, self.degree + 1)
         one = torch.eye(1, self.degree + 1, dtype=x.dtype, device=x.device)[0]
-        return parameters[..., :-1].reshape(shape) + one, parameters[..., -1]
-
-    def _value(self, x: Tensor, coefficients: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.integral(lambda u: _slope(u, coefficients), x) + shift
+        coefficients = parameters[..., :-1].reshape(shape) + one
+        y = self.integral(lambda u: _slope(u, coefficients), x) + parameters[..., -1]
         return y, torch.log(_slope(x[..., None], coefficients)[..., 0])
 
     def extra_repr(self) -> str:

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Univariate"]
+from headwater.bijections.roots import bracket, increasing_inverse
+
+__all__ = ["Searched", "Univariate"]
 
 
 class Univariate(nn.Module, ABC):
@@ -33,3 +35,28 @@ class Univariate(nn.Module, ABC):
         self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
     ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """``(f^-1(y), log (f^-1)'(y))`` of each element."""
+
+
+class Searched(Univariate):
+    """A map onto the whole line without a closed inverse, which Newton's method finds."""
+
+    @abstractmethod
+    def value(
+        self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """``(f(x), log f'(x))`` of each element; parameters have the dtype of x."""
+
+    def forward(
+        self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        return self.value(x, parameters.to(x.dtype))
+
+    def inverse(
+        self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        parameters = parameters.to(y.dtype)
+
+        def at(x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.value(x, parameters)
+
+        return increasing_inverse(at, y, *bracket(at, y))

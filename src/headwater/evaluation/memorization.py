@@ -127,13 +127,9 @@ def memorization(
     copies_p = hypergeometric_tail(copies, len(f), held_out_copies, len(h))
     close_p, z = binomial_tail(below, len(f), max(_QUANTILE, 1 / len(h))), rank_sum_z(d_f, d_h)
     share, medians = below / len(f), (float(np.median(d_f)), float(np.median(d_h)))
-    verdict: Verdict = "none found"
-    if (close_p < _ALARM and share > 5 * _QUANTILE) or (z < -3 and medians[0] < 0.9 * medians[1]):
-        verdict = "too close"
-    if copies and copies_p < _ALARM:
-        verdict = "copies"
+    near = (close_p < _ALARM and share > 5 * _QUANTILE) or (z < -3 and medians[0] < 0.9 * medians[1])
     return Memorization(
-        verdict=verdict,
+        verdict="copies" if copies and copies_p < _ALARM else "too close" if near else "none found",
         copies=copies,
         held_out_copies=held_out_copies,
         copies_p=copies_p,

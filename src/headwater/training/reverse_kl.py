@@ -96,15 +96,14 @@ def fit_to_density(
     players = [PlayerOptimizer(player, chosen, names) for player in model.players()]
     like = next(model.parameters())
     batch = Batch(like.new_zeros(batch_size, *model.event.shape))
+    alone = Ranks(RunSettings(), world=1)
     losses: list[float] = []
     skipped = 0
     with (progress or SilentProgress()).phase("Fitting to a density", total=steps, unit="steps") as phase:
         for step in range(steps):
             rng = Rng.of(seed, batch_size, device=like.device).fold("reverse-kl").fold(step)
             factor = rate(step, steps, warmup=chosen.warmup, kind=chosen.schedule)
-            done = update(
-                players, loss, batch, rng, factor=factor, clip=chosen.clip, ranks=Ranks(RunSettings(), world=1)
-            )
+            done = update(players, loss, batch, rng, factor=factor, clip=chosen.clip, ranks=alone)
             losses.append(float(done.figures[0]))
             skipped = 0 if bool(done.finite) else skipped + 1
             if skipped > _MOST_SKIPPED:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.bernstein import Bernstein
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["BernsteinFlow", "BernsteinFlowConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["BernsteinFlow", "BernsteinFlowConfig"]
 class BernsteinFlowConfig(UnivariateConfig):
     """Architecture of Bernstein flows."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "autoregressive", description="what decides how an element moves"
-    )
+    kind: Kind = Field("autoregressive", description="what decides how an element moves")
     degree: int = Field(24, ge=1, le=64, description="degree of the polynomial")
     bound: float = Field(4.0, gt=0, le=100, description="the polynomials act on [-bound, bound]")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.mixture_cdf import MixtureCDF
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["FlowPP", "FlowPPConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["FlowPP", "FlowPPConfig"]
 class FlowPPConfig(UnivariateConfig):
     """Architecture of mixture couplings."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "coupling", description="what decides how an element moves"
-    )
+    kind: Kind = Field("coupling", description="what decides how an element moves")
     components: int = Field(8, ge=1, le=64, description="logistics of a mixture")
 
 

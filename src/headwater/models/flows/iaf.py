@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.affine import Affine
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["IAF", "IAFConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["IAF", "IAFConfig"]
 class IAFConfig(UnivariateConfig):
     """Architecture of IAF."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "inverse-autoregressive", description="what decides how an element moves"
-    )
+    kind: Kind = Field("inverse-autoregressive", description="what decides how an element moves")
 
 
 @final

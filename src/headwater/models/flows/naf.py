@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.deep_sigmoidal import DeepSigmoidal
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["NAF", "NAFConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["NAF", "NAFConfig"]
 class NAFConfig(UnivariateConfig):
     """Architecture of NAF."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "autoregressive", description="what decides how an element moves"
-    )
+    kind: Kind = Field("autoregressive", description="what decides how an element moves")
     transforms: int = Field(3, ge=1, le=64, description="number of layers")
     layers: int = Field(1, ge=1, le=4, description="layers of sigmoids; more than one: deep dense")
     sigmoids: int = Field(16, ge=1, le=64, description="sigmoids per layer")

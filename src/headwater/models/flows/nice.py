@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.additive import Additive
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["NICE", "NICEConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["NICE", "NICEConfig"]
 class NICEConfig(UnivariateConfig):
     """Architecture of NICE."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "coupling", description="what decides how an element moves"
-    )
+    kind: Kind = Field("coupling", description="what decides how an element moves")
     transforms: int = Field(8, ge=1, le=64, description="number of layers")
 
 

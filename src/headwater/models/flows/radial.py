@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.radial import Radial
 from headwater.models.base import Paper
-from headwater.models.flows.stack import StackConfig, StackedFlow
+from headwater.models.flows.stack import Linear, StackConfig, StackedFlow
 
 __all__ = ["RadialFlow", "RadialFlowConfig"]
 
@@ -18,7 +18,7 @@ class RadialFlowConfig(StackConfig):
     """Architecture of a radial flow."""
 
     transforms: int = Field(32, ge=1, le=256, description="number of layers")
-    linear: Literal["auto", "lu", "qr", "permutation", "none"] = Field("none", description="what mixes the dimensions")
+    linear: Linear = Field("none", description="what mixes the dimensions")
 
 
 @final

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.affine import Affine
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["RealNVP", "RealNVPConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["RealNVP", "RealNVPConfig"]
 class RealNVPConfig(UnivariateConfig):
     """Architecture of RealNVP."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "coupling", description="what decides how an element moves"
-    )
+    kind: Kind = Field("coupling", description="what decides how an element moves")
     transforms: int = Field(8, ge=1, le=64, description="number of layers")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.sum_of_squares import SumOfSquares
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["SOS", "SOSConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["SOS", "SOSConfig"]
 class SOSConfig(UnivariateConfig):
     """Architecture of SOS."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "autoregressive", description="what decides how an element moves"
-    )
+    kind: Kind = Field("autoregressive", description="what decides how an element moves")
     squares: int = Field(3, ge=1, le=16, description="polynomials that are squared")
     degree: int = Field(3, ge=1, le=8, description="their degree")
 

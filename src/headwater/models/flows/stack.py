@@ -14,13 +14,16 @@ from headwater.bijections.bijection import Bijection
 from headwater.bijections.combinators import Compose, Inverse
 from headwater.bijections.coupling import Coupling
 from headwater.bijections.elementwise import Elementwise
-from headwater.bijections.householder import QRLinear
 from headwater.bijections.lu import LULinear
 from headwater.bijections.permutation import Permutation
+from headwater.bijections.qr import QRLinear
 from headwater.bijections.univariate import Univariate
 from headwater.models.flows.model import FlowConfig, FlowModel
 
-__all__ = ["StackConfig", "StackedFlow", "UnivariateConfig", "UnivariateFlow"]
+__all__ = ["Kind", "Linear", "StackConfig", "StackedFlow", "UnivariateConfig", "UnivariateFlow"]
+
+Kind = Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"]
+Linear = Literal["auto", "lu", "qr", "permutation", "none"]
 
 _AUTOREGRESSIVE_UP_TO = 32
 _LU_UP_TO = 128
@@ -30,7 +33,7 @@ class StackConfig(FlowConfig):
     """What every stack is asked."""
 
     transforms: int = Field(5, ge=1, le=64, description="number of layers")
-    linear: Literal["auto", "lu", "qr", "permutation", "none"] = Field(
+    linear: Linear = Field(
         "auto", description="what mixes the dimensions between layers; auto: LU up to 128 dimensions, else permutations"
     )
     order_seed: int = Field(0, ge=0, lt=2**31, description="seed of the permutations")
@@ -71,7 +74,7 @@ class StackedFlow(FlowModel):
 class UnivariateConfig(StackConfig):
     """What every stack of couplings or autoregressive layers is asked."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
+    kind: Kind = Field(
         "auto",
         description="what decides how an element moves; auto: autoregressive up to 32 dimensions, coupling beyond;"
         " inverse-autoregressive: the noise before it instead of the data, fast to sample and slow to score",

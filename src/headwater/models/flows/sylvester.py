@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.sylvester import Sylvester
 from headwater.models.base import Paper
-from headwater.models.flows.stack import StackConfig, StackedFlow
+from headwater.models.flows.stack import Linear, StackConfig, StackedFlow
 
 __all__ = ["SylvesterFlow", "SylvesterFlowConfig"]
 
@@ -19,7 +19,7 @@ class SylvesterFlowConfig(StackConfig):
 
     transforms: int = Field(16, ge=1, le=256, description="number of layers")
     directions: int | None = Field(None, ge=1, le=256, description="directions of a layer; None: all, at most 32")
-    linear: Literal["auto", "lu", "qr", "permutation", "none"] = Field("none", description="what mixes the dimensions")
+    linear: Linear = Field("none", description="what mixes the dimensions")
 
 
 @final

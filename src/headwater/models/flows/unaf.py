@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 from pydantic import Field
 
 from headwater.bijections.integrated import Integrated
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
-from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
+from headwater.models.flows.stack import Kind, UnivariateConfig, UnivariateFlow
 
 __all__ = ["UNAF", "UNAFConfig"]
 
@@ -17,9 +17,7 @@ __all__ = ["UNAF", "UNAFConfig"]
 class UNAFConfig(UnivariateConfig):
     """Architecture of UNAF."""
 
-    kind: Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"] = Field(
-        "autoregressive", description="what decides how an element moves"
-    )
+    kind: Kind = Field("autoregressive", description="what decides how an element moves")
     transforms: int = Field(3, ge=1, le=64, description="number of layers")
     embedding: int = Field(12, ge=1, le=256, description="numbers that tell the integrand about the elements before")
     integrand: int = Field(32, ge=4, le=512, description="hidden width of the integrand")
