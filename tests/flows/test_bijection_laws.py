@@ -138,8 +138,10 @@ def test_inverse_undoes_forward_both_ways_in_float64(name: str) -> None:
     bijection, (x, c) = build(name), inputs()
     z, ladj = bijection(x, c)
     back, ladj_back = bijection.inverse(z, c)
-    torch.testing.assert_close(back, x, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(ladj_back, -ladj, rtol=1e-9, atol=1e-9)
+    near = x.abs().amax(dim=1) < 100  # far out, z may not hold the digits of x; there, too, back must give the same z
+    torch.testing.assert_close(back[near], x[near], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(ladj_back[near], -ladj[near], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(bijection(back, c)[0], z, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(bijection(bijection.inverse(x, c)[0], c)[0], x, rtol=1e-9, atol=1e-9)
     assert z.dtype == ladj.dtype == back.dtype == torch.float64
     assert ladj.shape == ladj_back.shape == (N,)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from headwater.networks.masked import MaskedLinear, MaskedMLP
+from headwater.networks.masked import MaskedMLP
+from headwater.networks.masked_linear import MaskedLinear
 
 NETWORKS = {
     "plain": (4, 2, 1, 0, None, 32),

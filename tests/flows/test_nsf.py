@@ -17,7 +17,7 @@ from headwater.events import ContextSpec, EventSpec
 from headwater.models.base import Batch
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.nsf import NSF
-from headwater.networks.masked import MaskedLinear
+from headwater.networks.masked_linear import MaskedLinear
 from headwater.rng import Rng
 
 SMALL: dict[str, Any] = {"transforms": 2, "width": 16, "blocks": 1, "bins": 5}

@@ -34,9 +34,10 @@ class Autoregressive(Bijection):
         features: Length of the vector.
         context: Length of the context vector; 0 for none.
         width: Hidden width of ``θ``.
-        blocks: Residual blocks of ``θ``.
+        blocks: Residual blocks of ``θ``, or plain layers after its first.
         order: The elements in the order in which they are generated; None: as they stand.
         activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
+        residual: Residual blocks in ``θ``, or plain layers.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Autoregressive(Bijection):
         blocks: int = 2,
         order: Sequence[int] | None = None,
         activation: str = "silu",
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.univariate = univariate
@@ -62,13 +64,14 @@ class Autoregressive(Bijection):
             order=order,
             activation=activation,
             scale=_START,
+            residual=residual,
         )
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        z, ladj = self.univariate(x, self._theta(x, context))
-        return z, ladj.sum(dim=1)
+        z, ladj = self.univariate(x.t(), self._theta(x, context))
+        return z.t(), ladj.sum(dim=0)
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
@@ -81,8 +84,9 @@ class Autoregressive(Bijection):
         """The inverse by fixed-point passes: after pass ``k`` the first ``k`` elements are right."""
         x, ladj = torch.zeros_like(z), z
         for _ in range(self.features):
-            x, ladj = self.univariate.inverse(z, self._theta(x, context))
-        return x, ladj.sum(dim=1)
+            across, ladj = self.univariate.inverse(z.t(), self._theta(x, context))
+            x = across.t()
+        return x, ladj.sum(dim=0)
 
     @torch.no_grad()
     def inverse_sweep(
@@ -99,8 +103,8 @@ class Autoregressive(Bijection):
         return self.conditioner.sweep(z.shape[0], choose, context), total
 
     def _theta(self, x: Tensor, context: Tensor | None) -> Tensor:
-        out: Tensor = self.conditioner(x, context)
-        return out.view(x.shape[0], self.features, self.univariate.size)
+        """Parameters of each feature and event; in memory parameter after parameter, with the batch last."""
+        return self.conditioner.stacked(x, context).movedim(0, -1)
 
     def extra_repr(self) -> str:
         order = self.conditioner.order

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.roots import bracket, increasing_inverse
+from headwater.networks.reorder import reorder
 
 __all__ = ["BlockAutoregressive"]
 
@@ -88,13 +89,13 @@ class BlockAutoregressive(Bijection):
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        z, slopes = self._network(x.index_select(1, self.forth), context)
-        return z.index_select(1, self.back), slopes.sum(dim=1)
+        z, slopes = self._network(reorder(x, self.forth, self.back), context)
+        return reorder(z, self.back, self.forth), slopes.sum(dim=1)
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        target = z.index_select(1, self.forth)
+        target = reorder(z, self.forth, self.back)
         known: list[Tensor] = []
         total = z.new_zeros(len(z))
         for i in range(self.features):
@@ -108,7 +109,7 @@ class BlockAutoregressive(Bijection):
             x, ladj = increasing_inverse(element, target[:, i], *bracket(element, target[:, i]))
             known.append(x)
             total = total + ladj
-        return torch.stack(known, dim=1).index_select(1, self.back), total
+        return reorder(torch.stack(known, dim=1), self.back, self.forth), total
 
     def _network(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         h, slopes = x, x.new_zeros(len(x), self.features, 1)

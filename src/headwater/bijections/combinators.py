@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
+from headwater.networks.reorder import reorder
 
 __all__ = ["Compose", "Indexed", "Inverse", "Repeat"]
 
@@ -80,33 +81,37 @@ class Indexed(Bijection):
         features: Length of the whole vector.
     """
 
-    index: Int64[Tensor, " some"]
-    rest: Int64[Tensor, " others"]
-    restore: Int64[Tensor, " features"]
+    order: Int64[Tensor, " features"]
+    back: Int64[Tensor, " features"]
 
     def __init__(self, bijection: Bijection, index: Sequence[int], features: int) -> None:
         super().__init__()
         self.bijection = bijection
         rest = sorted(set(range(features)) - set(index))
         assert len(rest) + len(index) == features, "index must name distinct elements of the vector"
-        self.register_buffer("index", torch.tensor(list(index), dtype=torch.int64), persistent=False)
-        self.register_buffer("rest", torch.tensor(rest, dtype=torch.int64), persistent=False)
-        self.register_buffer("restore", torch.argsort(torch.tensor([*index, *rest])), persistent=False)
+        self.taken = len(index)
+        self.register_buffer("order", torch.tensor([*index, *rest], dtype=torch.int64), persistent=False)
+        self.register_buffer("back", torch.argsort(self.order), persistent=False)
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        part, ladj = self.bijection(x.index_select(1, self.index), context)
-        return self._whole(x, part), ladj
+        taken, rest = self._apart(x)
+        part, ladj = self.bijection(taken, context)
+        return self._together(part, rest), ladj
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        part, ladj = self.bijection.inverse(z.index_select(1, self.index), context)
-        return self._whole(z, part), ladj
+        taken, rest = self._apart(z)
+        part, ladj = self.bijection.inverse(taken, context)
+        return self._together(part, rest), ladj
 
-    def _whole(self, x: Tensor, part: Tensor) -> Tensor:
-        return torch.cat([part, x.index_select(1, self.rest)], dim=1).index_select(1, self.restore)
+    def _apart(self, x: Tensor) -> tuple[Tensor, ...]:
+        return reorder(x, self.order, self.back).tensor_split([self.taken], dim=1)
+
+    def _together(self, part: Tensor, rest: Tensor) -> Tensor:
+        return reorder(torch.cat([part, rest], dim=1), self.back, self.order)
 
 
 class Repeat(Bijection):

@@ -11,6 +11,7 @@ from torch import Tensor
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.univariate import Univariate
 from headwater.networks.mlp import ResidualMLP
+from headwater.networks.reorder import reorder
 
 __all__ = ["Coupling"]
 
@@ -33,13 +34,13 @@ class Coupling(Bijection):
         moved: ``B``; at least one element must stay.
         context: Length of the context vector; 0 for none.
         width: Hidden width of ``θ``.
-        blocks: Residual blocks of ``θ``.
+        blocks: Residual blocks of ``θ``, or plain layers after its first.
         activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
+        residual: Residual blocks in ``θ``, or plain layers.
     """
 
-    kept: Int64[Tensor, " kept"]
-    moved: Int64[Tensor, " moved"]
-    restore: Int64[Tensor, " features"]
+    order: Int64[Tensor, " features"]
+    back: Int64[Tensor, " features"]
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Coupling(Bijection):
         width: int = 128,
         blocks: int = 2,
         activation: str = "silu",
+        residual: bool = True,
     ) -> None:
         super().__init__()
         kept = sorted(set(range(features)) - set(moved))
@@ -58,9 +60,9 @@ class Coupling(Bijection):
         assert moved, "a coupling must move an element"
         self.univariate = univariate
         self.context = context
-        self.register_buffer("kept", torch.tensor(kept), persistent=False)
-        self.register_buffer("moved", torch.tensor(list(moved)), persistent=False)
-        self.register_buffer("restore", torch.argsort(torch.tensor([*kept, *moved])), persistent=False)
+        self.kept, self.moved = len(kept), len(moved)
+        self.register_buffer("order", torch.tensor([*kept, *moved]), persistent=False)
+        self.register_buffer("back", torch.argsort(self.order), persistent=False)
         self.conditioner = ResidualMLP(
             len(kept),
             len(moved) * univariate.size,
@@ -68,6 +70,7 @@ class Coupling(Bijection):
             blocks=blocks,
             condition=context,
             activation=activation,
+            residual=residual,
         )
         with torch.no_grad():
             self.conditioner.exit.weight.mul_(_START)
@@ -76,20 +79,27 @@ class Coupling(Bijection):
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        stay = x.index_select(1, self.kept)
-        move, ladj = self.univariate(x.index_select(1, self.moved), self._theta(stay, context))
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore), ladj.sum(dim=1)
+        stay, move = self._apart(x)
+        moved, ladj = self.univariate(move.t(), self._theta(stay, context))
+        return self._together(stay, moved.t()), ladj.sum(dim=0)
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        stay = z.index_select(1, self.kept)
-        move, ladj = self.univariate.inverse(z.index_select(1, self.moved), self._theta(stay, context))
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore), ladj.sum(dim=1)
+        stay, moved = self._apart(z)
+        move, ladj = self.univariate.inverse(moved.t(), self._theta(stay, context))
+        return self._together(stay, move.t()), ladj.sum(dim=0)
+
+    def _apart(self, x: Tensor) -> tuple[Tensor, ...]:
+        return reorder(x, self.order, self.back).tensor_split([self.kept], dim=1)
+
+    def _together(self, stay: Tensor, move: Tensor) -> Tensor:
+        return reorder(torch.cat([stay, move], dim=1), self.back, self.order)
 
     def _theta(self, stay: Tensor, context: Tensor | None) -> Tensor:
-        out: Tensor = self.conditioner(stay, context if self.context else None)
-        return out.view(stay.shape[0], -1, self.univariate.size)
+        """Parameters of each moved element and event; in memory parameter after parameter, with the batch last."""
+        out = self.conditioner.columns(stay, context if self.context else None)
+        return out.view(self.univariate.size, self.moved, -1).movedim(0, -1)
 
     def extra_repr(self) -> str:
-        return f"{len(self.kept)} kept, {len(self.moved)} moved"
+        return f"{self.kept} kept, {self.moved} moved"

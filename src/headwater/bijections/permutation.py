@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection
+from headwater.networks.reorder import reorder
 
 __all__ = ["Permutation"]
 
@@ -46,12 +47,12 @@ class Permutation(Bijection):
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
+        return reorder(x, self.order, self.back), x.new_zeros(x.shape[0])
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        return z.index_select(1, self.back), z.new_zeros(z.shape[0])
+        return reorder(z, self.back, self.order), z.new_zeros(z.shape[0])
 
     def extra_repr(self) -> str:
         order = self.order.tolist()

@@ -26,12 +26,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headwater.bijections.box import Knots, bin_of, knots, pick_bin, shares
+from headwater.bijections.located_bin import MAX_SLOPE
+from headwater.bijections.spline_kernels import spline, spline_inverse
 from headwater.bijections.univariate import Univariate
 
 __all__ = ["RationalQuadratic", "rational_quadratic", "rational_quadratic_inverse"]
-
-MAX_SLOPE = 100.0
-"""Slopes at the knots lie between its inverse and it."""
 
 
 def _slopes(raw: Float[Tensor, "*shape inner"]) -> Knots:
@@ -94,7 +93,7 @@ def rational_quadratic_inverse(
     s = height / width
     v, u = (clipped - y0) / height, (y1 - clipped) / height
     q, product = d0 * u - d1 * v, 4 * s.square() * u * v
-    larger = q.abs() + torch.sqrt(q.square() + product)
+    larger = torch.where(q >= 0, q, -q) + torch.sqrt(q.square() + product)
     t = torch.where(q >= 0, larger, product / larger)
     total = 2 * s * v + t
     xi, eta = 2 * s * v / total, t / total
@@ -106,7 +105,8 @@ def rational_quadratic_inverse(
 class RationalQuadratic(Univariate):
     """Monotone rational-quadratic spline on ``[-bound, bound]``, the identity outside.
 
-    See the module for the formulas of ``f``, its inverse and both log-derivatives.
+    See the module for the formulas of ``f``, its inverse and both log-derivatives, and
+    :mod:`headwater.bijections.spline_kernels` for what runs.
 
     Precision: slopes inside lie between about 1e-6 and 400, so that in float32
     ``f(f^-1(y))`` returns ``y`` within 1e-4 for ``bound <= 4``, whatever the parameters.
@@ -127,17 +127,17 @@ class RationalQuadratic(Univariate):
     def forward(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
     ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        return rational_quadratic(x, *self._split(x, parameters), self.bound)
+        return spline(x, _rows(x, parameters), self.bins, self.bound)
 
     def inverse(
         self, y: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]
     ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        return rational_quadratic_inverse(y, *self._split(y, parameters), self.bound)
-
-    def _split(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # under autocast the conditioner answers in bfloat16, in which knots would collide
-        parts = torch.split(parameters.to(x.dtype), [self.bins, self.bins, self.bins - 1], dim=-1)
-        return parts[0], parts[1], parts[2]
+        return spline_inverse(y, _rows(y, parameters), self.bins, self.bound)
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, bound={self.bound:g}"
+
+
+def _rows(x: Tensor, parameters: Tensor) -> Tensor:
+    # under autocast the conditioner answers in bfloat16, in which knots would collide
+    return parameters.to(x.dtype).movedim(-1, 0)

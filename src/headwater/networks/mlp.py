@@ -8,9 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "ResidualMLP"]
+__all__ = ["ACTIVATIONS", "ResidualMLP", "columns"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "elu": nn.ELU}
+
+
+def columns(linear: nn.Linear, x: Float[Tensor, "features batch"] | None) -> Float[Tensor, "out batch"]:
+    """A linear layer with the batch last."""
+    assert x is not None, "the network was built for a condition and is given none"
+    return torch.mm(linear.weight, x) if linear.bias is None else torch.addmm(linear.bias[:, None], linear.weight, x)
 
 
 class _Block(nn.Module):
@@ -26,26 +32,44 @@ class _Block(nn.Module):
         nn.init.zeros_(self.outer.bias)
 
     def forward(
-        self, h: Float[Tensor, "batch width"], c: Float[Tensor, "batch condition"] | None
-    ) -> Float[Tensor, "batch width"]:
-        inner = self.inner(self.activation(h))
+        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+    ) -> Float[Tensor, "width batch"]:
+        inner = columns(self.inner, self.activation(h))
         if self.condition is not None:
-            assert c is not None
-            inner = inner + self.condition(c)
-        return h + torch.as_tensor(self.outer(self.activation(inner)))
+            inner = inner + columns(self.condition, c)
+        return h + columns(self.outer, self.activation(inner))
+
+
+class _Plain(nn.Module):
+    """``W act(h) + V c``."""
+
+    def __init__(self, width: int, condition: int, activation: str) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]()
+        self.inner = nn.Linear(width, width)
+        self.condition = nn.Linear(condition, width, bias=False) if condition else None
+
+    def forward(
+        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+    ) -> Float[Tensor, "width batch"]:
+        inner = columns(self.inner, self.activation(h))
+        if self.condition is not None:
+            inner = inner + columns(self.condition, c)
+        return inner
 
 
 class ResidualMLP(nn.Module):
-    """Linear in, ``blocks`` residual blocks of ``width``, linear out.
+    """Linear in, ``blocks`` residual blocks of ``width`` (or plain layers), linear out.
 
     Args:
         features: Length of the input.
         out: Length of the output.
         width: Hidden width.
-        blocks: Number of two-layer residual blocks.
+        blocks: Number of two-layer residual blocks, or of plain layers after the first.
         condition: Length of a conditioning vector given to every block; 0 for none.
         activation: A key of :data:`ACTIVATIONS`.
         zero_init: Start the output at zero (couplings start as the identity).
+        residual: Residual blocks, or plain layers.
 
     >>> ResidualMLP(3, 2, width=16, blocks=1)(torch.zeros(5, 3)).shape
     torch.Size([5, 2])
@@ -61,10 +85,13 @@ class ResidualMLP(nn.Module):
         condition: int = 0,
         activation: str = "silu",
         zero_init: bool = False,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.entry = nn.Linear(features + condition, width)
-        self.blocks = nn.ModuleList(_Block(width, condition, activation) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            (_Block if residual else _Plain)(width, condition, activation) for _ in range(blocks)
+        )
         self.activation = ACTIVATIONS[activation]()
         self.exit = nn.Linear(width, out)
         if zero_init:
@@ -74,8 +101,18 @@ class ResidualMLP(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch features"], c: Float[Tensor, "batch condition"] | None = None
     ) -> Float[Tensor, "batch out"]:
-        h = self.entry(x if c is None else torch.cat([x, c], dim=-1))
-        for block in self.blocks:
-            h = block(h, c)
-        out: Tensor = self.exit(self.activation(h))
+        out: Tensor = self.exit(self._hidden(x, c).t())
         return out
+
+    def columns(
+        self, x: Float[Tensor, "batch features"], c: Float[Tensor, "batch condition"] | None = None
+    ) -> Float[Tensor, "out batch"]:
+        """The same with the batch last, so that each output is one run of memory."""
+        return columns(self.exit, self._hidden(x, c))
+
+    def _hidden(self, x: Tensor, c: Tensor | None) -> Tensor:
+        across = None if c is None else c.t()
+        h = columns(self.entry, x.t() if across is None else torch.cat([x.t(), across]))
+        for block in self.blocks:
+            h = block(h, across)
+        return self.activation(h)

@@ -80,7 +80,8 @@ class UnivariateConfig(StackConfig):
         " inverse-autoregressive: the noise before it instead of the data, fast to sample and slow to score",
     )
     width: int = Field(128, ge=4, le=4096, description="hidden width of the networks")
-    blocks: int = Field(2, ge=0, le=16, description="residual blocks of a network")
+    blocks: int = Field(2, ge=0, le=16, description="residual blocks of a network, or plain layers after its first")
+    residual: bool = Field(True, description="residual blocks of two layers each, or plain layers")
     activation: Literal["relu", "silu", "gelu", "elu"] = Field("relu", description="of the networks")
 
 
@@ -110,6 +111,7 @@ class UnivariateFlow(StackedFlow):
             kind = "autoregressive" if features <= _AUTOREGRESSIVE_UP_TO else "coupling"
         if features == 1:
             return Elementwise(map_, 1, **sizes)
+        sizes["residual"] = config.residual
         if kind == "coupling":
             return Coupling(map_, features, range(number % 2, features, 2), **sizes)
         layer = Autoregressive(map_, features, **sizes)
