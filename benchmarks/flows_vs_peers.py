@@ -67,15 +67,10 @@ class Comparison:
         """Peaks of fresh processes, one per library and work, that train with more and more features."""
         for work, library in itertools.product(self.chosen.works, self.chosen.libraries):
             process = self._process(library)
-            for features in sorted(self.chosen.features):
-                row: dict[str, Any] = {"work": work, "features": features, "library": library}
-                try:
-                    row |= process.ask("memory", work=work, features=features, steps=_MEMORY_STEPS)
-                except NoAnswerError as error:
-                    row["failure"] = str(error)
-                self.memory.append(row)
-                _tell(f"{library} {work} {features}: {row.get('after', row.get('failure'))} MiB")
-            process.stop()
+            try:
+                self.memory += [self._peak(process, work, features) for features in sorted(self.chosen.features)]
+            finally:
+                process.stop()
 
     def compare(self, work: str, features: int, deadline: float) -> None:
         """Everything about one work: networks, warming up, then rounds."""
@@ -111,6 +106,15 @@ class Comparison:
             "peak_memory_mib": self.memory,
             "entries": [entry.record() for entry in self.entries],
         }
+
+    def _peak(self, process: Process, work: str, features: int) -> dict[str, Any]:
+        row: dict[str, Any] = {"work": work, "features": features, "library": process.library}
+        try:
+            row |= process.ask("memory", work=work, features=features, steps=_MEMORY_STEPS)
+        except NoAnswerError as error:
+            row["failure"] = str(error)
+        _tell(f"{process.library}, {work}, {features} features: {row.get('after', row.get('failure'))} MiB")
+        return row
 
     def _process(self, library: str) -> Process:
         python = sys.executable if library == OURS else self.chosen.peers
