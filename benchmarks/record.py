@@ -16,9 +16,10 @@ __all__ = ["RESULTS", "write"]
 RESULTS = Path(__file__).parent / "results"
 
 
-def write(name: str, command: str, figures: Any) -> Path:
-    """Write ``results/NAME.json``."""
-    RESULTS.mkdir(exist_ok=True)
+def write(name: str, command: str, figures: Any, path: Path | None = None) -> Path:
+    """Write ``results/NAME.json``, or another file."""
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "benchmark": name,
         "command": command,
@@ -33,7 +34,6 @@ def write(name: str, command: str, figures: Any) -> Path:
         },
         "figures": figures,
     }
-    path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
 
