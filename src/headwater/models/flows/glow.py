@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
-from headwater.bijections.affine import Affine
 from headwater.bijections.bijection import initialize
 from headwater.bijections.combinators import Compose
 from headwater.bijections.logit import Logit
-from headwater.bijections.mixture_cdf import MixtureCDF
-from headwater.bijections.rational_quadratic import RationalQuadratic
-from headwater.bijections.univariate import Univariate
-from headwater.distributions.dequantization import Dequantizer, UniformDequantizer, VariationalDequantizer
+from headwater.distributions.dequantization import Dequantizer
 from headwater.distributions.normal import StandardNormal
-from headwater.errors import UnsupportedEventError, UsageError
-from headwater.events import ContextSpec, Encoding, EventSpec, Support
+from headwater.errors import UsageError
+from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
@@ -30,51 +25,20 @@ from headwater.models.base import (
     Invertible,
     Latent,
     Losses,
-    ModelConfig,
-    Options,
     Paper,
     Player,
 )
 from headwater.models.flows.flow import Flow
+from headwater.models.flows.glow_options import GlowConfig, GlowScoring, pixel_values
 from headwater.models.flows.model import FlowSampling
-from headwater.models.flows.multiscale import Masks, Shape, Sizes, halvings, multiscale
+from headwater.models.flows.multiscale import Sizes, multiscale
 from headwater.models.vaes.bounds import importance_weighted_bound
 from headwater.rng import Rng
 from headwater.scores import Score
 
 __all__ = ["Glow", "GlowConfig", "GlowScoring"]
 
-_MOST_LEVELS = 3
 _NUMBERS_AT_ONCE = 2**20  # elements of pictures scored at once
-
-
-class GlowConfig(ModelConfig):
-    """Architecture of a multi-scale flow of pictures."""
-
-    levels: int | None = Field(
-        None, ge=0, le=8, description="how often the sides are halved; None: as often as they are even, at most 3 times"
-    )
-    steps: int = Field(4, ge=1, le=64, description="couplings of a kind at a level")
-    coupling: Literal["affine", "spline", "mixture"] = Field("spline", description="how an element moves")
-    masks: Masks = Field(
-        "channel", description="channel: Glow; checkerboard: Real NVP, couplings before each halving too"
-    )
-    width: int = Field(64, ge=4, le=1024, description="channels of the networks")
-    blocks: int = Field(1, ge=0, le=16, description="residual blocks of a network")
-    bins: int = Field(8, ge=2, le=64, description="spline: bins on [-4, 4]")
-    components: int = Field(4, ge=1, le=64, description="mixture: logistics")
-    dequantization: Literal["uniform", "variational"] = Field(
-        "uniform", description="noise of pictures of whole numbers: uniform, or learned (a tighter bound, slower)"
-    )
-    alpha: float = Field(
-        0.05, ge=1e-6, lt=0.5, description="whole numbers: distance of the logit's argument from zero and one"
-    )
-
-
-class GlowScoring(Options):
-    """Budget of the likelihood of pictures of whole numbers."""
-
-    draws: int = Field(4, ge=1, le=100_000, description="dequantizations per picture: the bound rises with them")
 
 
 @final
@@ -82,8 +46,8 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     """``z = f(x; c)`` of pictures, level by level ``squeeze -> [ActNorm -> 1x1 convolution -> coupling] -> split``.
 
     Every latent is kept: what a level leaves behind is normalized given what goes on, so that ``z`` is a standard
-    normal vector of the picture's size. Pictures of reals have an exact likelihood. Whole numbers ``v`` of ``0 .. L - 1``
-    become ``x = logit(α + (1 - 2α) (v + u) / L)`` with noise ``u ~ q(u | v)``, and
+    normal vector of the picture's size. Pictures of reals have an exact likelihood. Whole numbers ``v`` of
+    ``0 .. L - 1`` become ``x = logit(α + (1 - 2α) (v + u) / L)`` with noise ``u ~ q(u | v)``, and
 
         log P(v | c) >= E_u[ log p(x | c) + log|dx/dv| - log q(u | v, c) ],
 
@@ -145,16 +109,14 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     def __init__(self, config: GlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
-        self.values = _values(event)
+        self.values = pixel_values(event)
         shape = (event.shape[0], event.shape[1], event.shape[2])
-        sizes = Sizes(
-            lambda: _univariate(config), config.masks, config.steps, context.size, config.width, config.blocks
-        )
-        bijection = multiscale(shape, _levels(config, shape), sizes)
+        sizes = Sizes(config.univariate, config.masks, config.steps, context.size, config.width, config.blocks)
+        bijection = multiscale(shape, config.scales(shape), sizes)
         self.dequantizer: Dequantizer | None = None
         if self.values is not None:
             bijection = Compose(Logit(config.alpha), bijection)
-            self.dequantizer = _dequantizer(config, shape, len(self.values), context.size)
+            self.dequantizer = config.dequantizer(shape, len(self.values), context.size)
         self.flow = Flow(bijection, StandardNormal(event.size))
 
     def players(self) -> tuple[Player, ...]:
@@ -255,46 +217,3 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         if not self.context.size:
             return None
         return like.new_zeros(like.shape[0], self.context.size) if context is None else context.to(like.dtype)
-
-
-def _univariate(config: GlowConfig) -> Univariate:
-    if config.coupling == "spline":
-        return RationalQuadratic(config.bins)
-    return MixtureCDF(config.components) if config.coupling == "mixture" else Affine()
-
-
-def _dequantizer(config: GlowConfig, shape: Shape, levels: int, context: int) -> Dequantizer:
-    if config.dequantization == "uniform":
-        return UniformDequantizer()
-    return VariationalDequantizer(shape, levels, context=context, width=max(4, config.width // 2))
-
-
-def _values(event: EventSpec) -> range | None:
-    """The whole numbers that a pixel can be; None for reals."""
-    if not event.is_image or len(event.segments) != 1 or event.shape[1] * event.shape[2] < 2:
-        raise UnsupportedEventError(
-            f"'glow' models pictures of one kind of pixel and at least two of them, got {event}.",
-            hint="For vectors and tables use model.name=nsf.",
-        )
-    segment = event.segments[0]
-    if segment.support is Support.REAL:
-        return None
-    if segment.support in (Support.INTEGER, Support.BINARY):
-        low = int(segment.low or 0)
-        return range(low, low + (segment.cardinality or 0))
-    raise UnsupportedEventError(
-        f"'glow' models pictures of reals or of whole numbers, got {event}.",
-        hint="For pixels that are categories use model.name=pixel-transformer.",
-    )
-
-
-def _levels(config: GlowConfig, shape: Shape) -> int:
-    most = halvings(shape[1], shape[2])
-    if config.levels is None:
-        return min(most, _MOST_LEVELS)
-    if config.levels > most:
-        raise UsageError(
-            f"model.levels={config.levels}, but {shape[1]} x {shape[2]} pixels can be halved {most} times.",
-            hint=f"Leave model.levels out, or give at most {most}; or crop or resize the pictures.",
-        )
-    return config.levels
