@@ -70,7 +70,7 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     encoding = Encoding.NATIVE
     monitor = "nll"
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "optimizer": {"lr": 1e-3, "schedule": "cosine", "clip": 50.0},
+        "optimizer": {"lr": 5e-3, "schedule": "cosine", "clip": 50.0},
         "training": {"batch_size": 64, "ema": 0.999},
     }
     papers: ClassVar[tuple[Paper, ...]] = (

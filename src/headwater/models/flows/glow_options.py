@@ -28,7 +28,7 @@ class GlowConfig(ModelConfig):
         None, ge=0, le=8, description="how often the sides are halved; None: as often as they are even, at most 3 times"
     )
     steps: int = Field(4, ge=1, le=64, description="couplings of a kind at a level")
-    coupling: Literal["affine", "spline", "mixture"] = Field("spline", description="how an element moves")
+    coupling: Literal["affine", "spline", "mixture"] = Field("mixture", description="how an element moves")
     masks: Masks = Field(
         "channel", description="channel: Glow; checkerboard: Real NVP, couplings before each halving too"
     )
@@ -40,7 +40,11 @@ class GlowConfig(ModelConfig):
         "uniform", description="noise of pictures of whole numbers: uniform, or learned (a tighter bound, slower)"
     )
     alpha: float = Field(
-        0.05, ge=1e-6, lt=0.5, description="whole numbers: distance of the logit's argument from zero and one"
+        1e-5,
+        ge=1e-6,
+        lt=0.5,
+        description="whole numbers: distance of the logit's argument from zero and one; small: the blackest and the"
+        " whitest level take much of the line, which suits drawings and does photographs little harm",
     )
 
     def univariate(self) -> Univariate:
