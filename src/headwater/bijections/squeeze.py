@@ -19,6 +19,7 @@ class Squeeze(Bijection):
     Density Estimation Using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2017), https://arxiv.org/abs/1605.08803,
     section 3.6.
 
+    >>> import torch
     >>> Squeeze()(torch.zeros(1, 3, 4, 6))[0].shape
     torch.Size([1, 12, 2, 3])
     """
