@@ -13,6 +13,7 @@ from headwater.testing.check import supported_cases
 
 SMALL: dict[str, dict[str, Any]] = {
     "nsf": {"transforms": 2, "width": 16, "blocks": 1},
+    "glow": {"steps": 1, "width": 8, "components": 2},
     "gan": {"latent": 8, "width": 16, "blocks": 1},
     "vae": {"latent": 3, "width": 16, "mixtures": 3},
     "flow-matching": {"width": 16, "blocks": 1, "features": 1, "channels": 8, "levels": 2, "embedding": 8},

@@ -33,7 +33,7 @@ class Compose(Bijection):
 
     def forward(
         self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
-    ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
+    ) -> tuple[Float[Tensor, "batch *image"], Float[Tensor, " batch"]]:
         total = x.new_zeros(x.shape[0])
         for part in self.parts:
             x, ladj = part(x, context)
@@ -42,7 +42,7 @@ class Compose(Bijection):
 
     def inverse(
         self, z: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
-    ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
+    ) -> tuple[Float[Tensor, "batch *image"], Float[Tensor, " batch"]]:
         total = z.new_zeros(z.shape[0])
         for part in reversed(self.parts):
             assert isinstance(part, Bijection)

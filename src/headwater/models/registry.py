@@ -45,6 +45,7 @@ _BUILT_IN = tuple(
         ("planar", "flow", "flows.planar:PlanarFlow", "planar flow; exact likelihood, for smooth densities"),
         ("radial", "flow", "flows.radial:RadialFlow", "radial flow; exact likelihood, for smooth densities"),
         ("sylvester", "flow", "flows.sylvester:SylvesterFlow", "Sylvester flow; exact likelihood"),
+        ("glow", "flow", "flows.glow:Glow", "Glow and Real NVP for pictures, multi-scale; bound or exact likelihood"),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
         (

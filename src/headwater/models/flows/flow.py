@@ -14,7 +14,7 @@ __all__ = ["Flow"]
 
 
 class Flow(nn.Module):
-    """``log p(x | c) = log p_base(f(x; c)) + log|det df/dx|`` on vectors.
+    """``log p(x | c) = log p_base(f(x; c)) + log|det df/dx|`` with a density of vectors as the base.
 
     Normalizing Flows for Probabilistic Modeling and Inference (Papamakarios, Nalisnick,
     Rezende, Mohamed & Lakshminarayanan, 2021), https://arxiv.org/abs/1912.02762.
@@ -30,7 +30,7 @@ class Flow(nn.Module):
         self.base = base
 
     def log_prob(
-        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+        self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, " batch"]:
         """``log p(x | context)`` in nats."""
         z, ladj = self.bijection(x, context)
@@ -43,7 +43,7 @@ class Flow(nn.Module):
         *,
         temperature: float = 1.0,
         dtype: torch.dtype = torch.float32,
-    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+    ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
         """An event per row of ``rng`` and its log-density, in one pass; differentiable in the parameters.
 
         The log-density is the one at temperature one.
