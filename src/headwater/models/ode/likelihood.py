@@ -15,7 +15,7 @@ from headwater.models.ode.trace import exact_divergence, probed_divergence
 from headwater.rng import Rng
 from headwater.scores import Score
 
-__all__ = ["Rates", "carry", "estimate", "log_likelihood", "rademacher"]
+__all__ = ["Rates", "augment", "estimate", "log_likelihood", "rademacher"]
 
 _CHECKED = 64  # events whose likelihood is computed again, coarser, for the error of the solver
 
@@ -23,21 +23,20 @@ Rates = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """``rates(t, x) -> (dx/dt, dy/dt)``: the velocity of a state, and of the ``(batch, columns)`` numbers it carries."""
 
 
-def carry(
-    rates: Rates, x: Float[Tensor, "batch *event"], columns: int, solve: Callable[[Velocity, Tensor], Tensor]
-) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, "batch columns"]]:
-    """The state where ``solve`` leads it, and the integrals of what it carries, from zero on.
+def augment(
+    rates: Rates, x: Float[Tensor, "batch *event"], columns: int
+) -> tuple[Velocity, Float[Tensor, "batch elements_and_columns"]]:
+    """An equation and its start for a state together with what it carries, which starts at zero.
 
-    They are solved for together, so that an adaptive solver controls the error of both.
+    Solved together, an adaptive solver controls the error of both.
     """
     size = x.shape[1:].numel()
 
-    def augmented(t: Tensor, state: Tensor) -> Tensor:
+    def field(t: Tensor, state: Tensor) -> Tensor:
         v, change = rates(t, state[:, :size].reshape(x.shape))
         return torch.cat([v.flatten(1), change], dim=1)
 
-    end = solve(augmented, torch.cat([x.flatten(1), x.new_zeros(len(x), columns)], dim=1))
-    return end[:, :size].reshape(x.shape), end[:, size:]
+    return field, torch.cat([x.flatten(1), x.new_zeros(len(x), columns)], dim=1)
 
 
 def log_likelihood(
@@ -72,8 +71,10 @@ def log_likelihood(
         return exact_divergence(field, point) if probes is None else probed_divergence(field, point, probes)
 
     columns = 1 if probes is None else len(probes)
-    z, change = carry(rates, x, columns, lambda field, state: integrate(field, state, 1.0, 0.0, options))
-    base = -0.5 * (z.flatten(1).square() + math.log(2 * math.pi)).sum(-1, keepdim=True)
+    field, start = augment(rates, x, columns)
+    end, size = integrate(field, start, 1.0, 0.0, options), x.shape[1:].numel()
+    z, change = end[:, :size], end[:, size:]
+    base = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1, keepdim=True)
     return base + change
 
 
