@@ -46,7 +46,7 @@ class ContinuousConfig(FlowConfig):
 
     width: int = Field(64, ge=1, le=8192, description="width of the network")
     layers: int = Field(3, ge=2, le=64, description="hidden layers of the network")
-    steps: int = Field(6, ge=1, le=1000, description="steps of the solver (RK4) in training")
+    steps: int = Field(8, ge=1, le=1000, description="steps of the solver (RK4) in training")
     checkpoint: bool = Field(
         False, description="compute the network again for its gradient, which costs a third more and saves memory"
     )
