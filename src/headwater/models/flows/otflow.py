@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 from jaxtyping import Float
 from pydantic import Field
@@ -42,6 +42,10 @@ class OTFlow(ContinuousFlow):
 
     Config = OTFlowConfig
     Scoring = OTFlowScoring
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "optimizer": {"lr": 2e-2, "schedule": "cosine", "clip": 5.0},  # the potential's second derivatives learn slowly
+        "training": {"batch_size": 512, "ema": 0.999},
+    }
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "onken2021otflow",
