@@ -10,11 +10,11 @@ from torch import Tensor
 
 from headwater.distributions.solvers import Velocity
 from headwater.events import ContextSpec, EventSpec
-from headwater.models.diffusions.likelihood import log_likelihood, rademacher
-from headwater.models.diffusions.ode import SolverOptions
 from headwater.models.diffusions.options import FlowMatchingConfig
-from headwater.models.diffusions.trace import exact_divergence, probed_divergence
 from headwater.models.diffusions.velocity import PreconditionedVelocity, build_velocity
+from headwater.models.ode.likelihood import log_likelihood, rademacher
+from headwater.models.ode.solve import SolverOptions
+from headwater.models.ode.trace import exact_divergence, probed_divergence
 from headwater.rng import Rng
 
 MEAN = torch.tensor([0.5, -1.0, 0.2], dtype=torch.float64)

@@ -46,6 +46,13 @@ _BUILT_IN = tuple(
         ("radial", "flow", "flows.radial:RadialFlow", "radial flow; exact likelihood, for smooth densities"),
         ("sylvester", "flow", "flows.sylvester:SylvesterFlow", "Sylvester flow; exact likelihood"),
         ("glow", "flow", "flows.glow:Glow", "Glow and Real NVP for pictures, multi-scale; bound or exact likelihood"),
+        ("ffjord", "flow", "flows.ffjord:FFJORD", "continuous flow of a free-form field; likelihood by the ODE"),
+        (
+            "otflow",
+            "flow",
+            "flows.otflow:OTFlow",
+            "continuous flow of a potential; likelihood by the ODE, exact trace",
+        ),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
         (

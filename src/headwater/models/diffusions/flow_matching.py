@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -23,11 +22,11 @@ from headwater.models.base import (
     Player,
 )
 from headwater.models.diffusions.guidance import guided
-from headwater.models.diffusions.likelihood import log_likelihood, rademacher
-from headwater.models.diffusions.ode import SolverOptions, integrate
 from headwater.models.diffusions.options import FlowMatchingConfig, Sampling, Scoring
 from headwater.models.diffusions.paths import TIMES, interpolate, target
 from headwater.models.diffusions.velocity import build_velocity
+from headwater.models.ode.likelihood import estimate, log_likelihood, rademacher
+from headwater.models.ode.solve import SolverOptions, chunks, integrate
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -35,7 +34,6 @@ __all__ = ["FlowMatching"]
 
 _FLOATS = 1 << 24  # numbers held at once, per layer, when sampling
 _TRACED = 1 << 21  # the same when scoring, which keeps all layers for the trace
-_CHECKED = 64  # events whose likelihood is computed again, coarser, for the error of the solver
 _ROUND_TRIP = 1e-6  # tolerance of the codes; sampling needs less
 
 
@@ -193,18 +191,7 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
             probes = None if rng is None or exact else rademacher(rng.rows(rows), chosen.draws, x[rows])
             return log_likelihood(velocity, x[rows], options, probes)
 
-        value = torch.cat([columns(rows, chosen) for rows in self._chunks(len(x), _TRACED)])
-        few = slice(0, _CHECKED)
-        change = (value[few] - columns(few, chosen.coarser())).mean(1).abs()
-        trace: dict[str, str | int | float] = (
-            {"trace": "exact"} if exact else {"trace": "probes", "draws": chosen.draws}
-        )
-        return Score(
-            value.mean(1),
-            "estimate",
-            stderr=None if exact else value.std(1) / math.sqrt(chosen.draws),
-            protocol=chosen.protocol() | trace | {"ode_error": float(change.sum()) / max(1, len(change))},
-        )
+        return estimate(columns, self._chunks(len(x), _TRACED), chosen, draws=None if exact else chosen.draws)
 
     def _flow(
         self,
@@ -232,5 +219,4 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
 
     def _chunks(self, n: int, floats: int) -> list[slice]:
         """Runs of rows of which a layer of the network holds at most so many numbers; one empty run of no rows."""
-        size = max(1, floats // self.velocity.field.footprint)
-        return [slice(start, start + size) for start in range(0, max(1, n), size)]
+        return chunks(n, max(1, floats // self.velocity.field.footprint))

@@ -6,13 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from headwater.events import EventSpec
 from headwater.models.base import ModelConfig
-from headwater.models.diffusions.ode import SolverOptions
+from headwater.models.ode.solve import LikelihoodOptions, SolverOptions
 
 __all__ = ["FlowMatchingConfig", "Sampling", "Scoring"]
-
-_EXACT_ROW, _EXACT_PICTURE = 64, 16  # a picture's derivative costs a hundred times a row's
 
 
 class FlowMatchingConfig(ModelConfig):
@@ -60,19 +57,10 @@ class Sampling(SolverOptions):
     )
 
 
-class Scoring(SolverOptions):
+class Scoring(LikelihoodOptions):
     """Budget of the likelihood."""
 
     solver: Literal["euler", "midpoint", "heun", "rk4", "adaptive"] = Field(
         "rk4", description="on a grid: euler, midpoint, heun, rk4; adaptive: Dormand-Prince, steps per event"
     )
     steps: int = Field(24, ge=2, le=10_000, description="steps of a solver on a grid")
-    trace: Literal["auto", "exact", "probes"] = Field(
-        "auto", description="auto: exact for rows of at most 64 elements and pictures of at most 16, else probes"
-    )
-    draws: int = Field(4, ge=2, le=4096, description="random probes of the trace, where it is not computed exactly")
-
-    def exact(self, event: EventSpec) -> bool:
-        """Whether the trace of events of this shape is computed exactly: one derivative per element."""
-        limit = _EXACT_PICTURE if event.is_image else _EXACT_ROW
-        return self.trace == "exact" or (self.trace == "auto" and event.size <= limit)

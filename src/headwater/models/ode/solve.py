@@ -10,11 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from headwater.distributions.solvers import FIXED, Velocity, dopri5
+from headwater.events import EventSpec
 from headwater.models.base import Options
 
-__all__ = ["SolverOptions", "grid", "integrate"]
+__all__ = ["LikelihoodOptions", "SolverOptions", "chunks", "grid", "integrate"]
 
 _CROWDING = 1.5
+_EXACT_ROW, _EXACT_PICTURE = 64, 16  # a picture's derivative costs a hundred times a row's
 
 
 class SolverOptions(Options):
@@ -39,6 +41,25 @@ class SolverOptions(Options):
         if self.solver == "adaptive":
             return {"solver": "dopri5", "rtol": self.rtol, "atol": self.atol}
         return {"solver": self.solver, "steps": self.steps}
+
+
+class LikelihoodOptions(SolverOptions):
+    """Budget of a likelihood: the solver, and how the trace is found."""
+
+    trace: Literal["auto", "exact", "probes"] = Field(
+        "auto", description="auto: exact for rows of at most 64 elements and pictures of at most 16, else probes"
+    )
+    draws: int = Field(4, ge=2, le=4096, description="random probes of the trace, where it is not computed exactly")
+
+    def exact(self, event: EventSpec) -> bool:
+        """Whether the trace of events of this shape is computed exactly: one derivative per element."""
+        limit = _EXACT_PICTURE if event.is_image else _EXACT_ROW
+        return self.trace == "exact" or (self.trace == "auto" and event.size <= limit)
+
+
+def chunks(n: int, size: int) -> list[slice]:
+    """Runs of at most ``size`` of ``n`` rows; one empty run where there are none."""
+    return [slice(start, start + size) for start in range(0, max(1, n), size)]
 
 
 def grid(start: float, stop: float, steps: int) -> Float[Tensor, " points"]:
