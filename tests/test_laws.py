@@ -34,6 +34,8 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "planar": {"transforms": 4},
     "radial": {"transforms": 4},
     "sylvester": {"transforms": 2},
+    "residual": {"transforms": 2, "width": 8},
+    "gaussianization": {"transforms": 2, "components": 6},
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
 OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events
