@@ -19,7 +19,7 @@ _FAR = -20.0  # a logarithm of probability below which the start is the asymptot
 
 
 class Tails(NamedTuple):
-    """Logarithms of a distribution function from both ends, ``F`` and ``1 - F``, and of ``F' / F`` and ``F' / (1 - F)``."""
+    """Logarithms of a distribution function and its hazards: ``F``, ``1 - F``, ``F' / F`` and ``F' / (1 - F)``."""
 
     below: Float[Tensor, "*shape"]
     above: Float[Tensor, "*shape"]
