@@ -99,7 +99,7 @@ BIJECTIONS |= {
     "sylvester, two, context": lambda: Sylvester(D, 2, context=C),
     "residual": lambda: Residual(D, width=8),
     "residual, narrow, context": lambda: Residual(D, context=C, width=3, hidden=3),
-    "residual, sine": lambda: Residual(D, width=8, activation="sine"),
+    "residual, swish": lambda: Residual(D, width=8, activation="lipswish"),
     "gaussianize": lambda: Gaussianize(D, 4),
     "gaussianize, logistic, context": lambda: Gaussianize(D, 4, kernel="logistic", context=C),
     "block autoregressive": lambda: BlockAutoregressive(D, hidden=3),

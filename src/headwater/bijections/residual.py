@@ -96,7 +96,7 @@ class Residual(Bijection, StochasticLogDet):
         width: int = 64,
         hidden: int = 2,
         lipschitz: float = 0.97,
-        activation: str = "lipswish",
+        activation: str = "sine",
         terms: int | None = None,
     ) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ __all__ = ["LIPSCHITZ_ACTIVATIONS", "Evaluated", "LipSine", "LipSwish", "Lipschi
 
 _SQUARINGS = 9  # p = 2^9
 _RESCALE_EVERY = 3  # a trace of one leaves an eigenvalue of at least 1/n, whose 8th power float32 holds
+_HIGHEST = 8.0
 _SWISH = 1.1  # the steepest slope of x sigmoid(x) is 1.0998
 
 
@@ -49,30 +51,37 @@ def spectral_bound(weight: Float[Tensor, "rows columns"]) -> Float[Tensor, ""]:
 
 
 class LipSwish(nn.Module):
-    """``h σ(βh) / 1.1`` with a learned ``β > 0``, and its slope: at most one in size, and never stuck at zero.
+    """``h σ(βh) / 1.1`` with a learned ``β > 0`` per unit, and its slope: at most one in size, and never stuck at zero.
 
     Residual Flows for Invertible Generative Modeling (Chen, Behrmann, Duvenaud & Jacobsen, 2019),
     https://arxiv.org/abs/1906.02735, section 3.3.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.tensor(0.5))
+        self.log_beta = nn.Parameter(torch.linspace(0.0, math.log(_HIGHEST), width))
 
-    def forward(self, h: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        beta = nn.functional.softplus(self.raw)
+    def forward(
+        self, h: Float[Tensor, "*shape width"]
+    ) -> tuple[Float[Tensor, "*shape width"], Float[Tensor, "*shape width"]]:
+        beta = torch.exp(self.log_beta)
         gate = torch.sigmoid(beta * h)
         return h * gate / _SWISH, gate * (1 + beta * h * (1 - gate)) / _SWISH
 
 
 class LipSine(nn.Module):
-    """``sin(ωh) / ω`` with a learned ``ω > 0``, and its slope ``cos(ωh)``."""
+    """``sin(ωh) / ω`` with a learned ``ω > 0`` per unit, and its slope ``cos(ωh)``.
 
-    def __init__(self) -> None:
+    Frequencies start between 1 and 8: weights are bounded, so that fine structure must come from here.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.log_omega = nn.Parameter(torch.zeros(()))
+        self.log_omega = nn.Parameter(torch.linspace(0.0, math.log(_HIGHEST), width))
 
-    def forward(self, h: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def forward(
+        self, h: Float[Tensor, "*shape width"]
+    ) -> tuple[Float[Tensor, "*shape width"], Float[Tensor, "*shape width"]]:
         omega = torch.exp(self.log_omega)
         return torch.sin(omega * h) / omega, torch.cos(omega * h)
 
@@ -133,7 +142,7 @@ class LipschitzMLP(nn.Module):
     """
 
     def __init__(
-        self, features: int, *, width: int = 64, hidden: int = 2, lipschitz: float = 0.97, activation: str = "lipswish"
+        self, features: int, *, width: int = 64, hidden: int = 2, lipschitz: float = 0.97, activation: str = "sine"
     ) -> None:
         super().__init__()
         assert hidden >= 1
@@ -142,7 +151,7 @@ class LipschitzMLP(nn.Module):
         self.raw = nn.ParameterList(torch.empty(out, size) for size, out in pairwise(self.sizes))
         for weight in self.raw:
             nn.init.orthogonal_(weight)
-        self.activations = nn.ModuleList(LIPSCHITZ_ACTIVATIONS[activation]() for _ in range(hidden))
+        self.activations = nn.ModuleList(LIPSCHITZ_ACTIVATIONS[activation](width) for _ in range(hidden))
 
     def start_biases(self) -> Float[Tensor, " biases"]:
         """Biases to begin with: spread in the hidden layers, zero in the last."""

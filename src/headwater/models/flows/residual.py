@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, final
 
 from pydantic import Field
 
@@ -24,7 +25,9 @@ class ResidualFlowConfig(StackConfig):
     transforms: int = Field(10, ge=1, le=256, description="number of layers")
     width: int = Field(64, ge=1, le=4096, description="hidden width of the networks")
     hidden: int = Field(2, ge=1, le=8, description="hidden layers of a network")
-    activation: Literal["lipswish", "sine"] = Field("lipswish", description="of the networks; slopes at most one")
+    activation: Literal["sine", "lipswish"] = Field(
+        "sine", description="of the networks; lipswish is the paper's and learns more slowly"
+    )
     lipschitz: float | None = Field(
         None, gt=0, lt=1, description="how far a network may stretch; None: 0.97, or 0.9 where training estimates"
     )
@@ -60,6 +63,11 @@ class ResidualFlow(StackedFlow):
             "https://arxiv.org/abs/1906.02735",
         ),
     )
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "optimizer": {"lr": 5e-3, "schedule": "cosine", "clip": 5.0},
+        "training": {"batch_size": 512, "ema": 0.999},
+    }
 
     config: ResidualFlowConfig
 
