@@ -38,7 +38,7 @@ class GaussianizationFlow(FlowModel):
 
     Config = GaussianizationFlowConfig
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "optimizer": {"lr": 5e-3, "schedule": "cosine", "clip": 5.0},
+        "optimizer": {"lr": 2e-2, "schedule": "cosine", "clip": 5.0},
         "training": {"batch_size": 512, "ema": 0.999},
     }
     papers: ClassVar[tuple[Paper, ...]] = (
