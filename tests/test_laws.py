@@ -37,6 +37,8 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "sylvester": {"transforms": 2},
     "ffjord": {"width": 8, "layers": 2, "features": 1, "steps": 2},
     "otflow": {"width": 8, "steps": 2},
+    "residual": {"transforms": 2, "width": 8},
+    "gaussianization": {"transforms": 2, "components": 6},
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
 OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events

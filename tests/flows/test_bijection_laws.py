@@ -20,6 +20,7 @@ from headwater.bijections.coupling import Coupling
 from headwater.bijections.cubic_spline import CubicSpline
 from headwater.bijections.deep_sigmoidal import DeepSigmoidal
 from headwater.bijections.elementwise import Elementwise
+from headwater.bijections.gaussianize import Gaussianize
 from headwater.bijections.householder import Householder
 from headwater.bijections.integrated import Integrated
 from headwater.bijections.linear_spline import LinearSpline
@@ -31,6 +32,7 @@ from headwater.bijections.qr import QRLinear
 from headwater.bijections.quadratic_spline import QuadraticSpline
 from headwater.bijections.radial import Radial
 from headwater.bijections.rational_quadratic import RationalQuadratic
+from headwater.bijections.residual import Residual
 from headwater.bijections.sum_of_squares import SumOfSquares
 from headwater.bijections.sylvester import Sylvester
 from headwater.bijections.univariate import Univariate
@@ -95,6 +97,11 @@ BIJECTIONS |= {
     "qr": lambda: QRLinear(D),
     "sylvester": lambda: Sylvester(D),
     "sylvester, two, context": lambda: Sylvester(D, 2, context=C),
+    "residual": lambda: Residual(D, width=8),
+    "residual, narrow, context": lambda: Residual(D, context=C, width=3, hidden=3),
+    "residual, swish": lambda: Residual(D, width=8, activation="lipswish"),
+    "gaussianize": lambda: Gaussianize(D, 4),
+    "gaussianize, logistic, context": lambda: Gaussianize(D, 4, kernel="logistic", context=C),
     "block autoregressive": lambda: BlockAutoregressive(D, hidden=3),
     "block autoregressive, context": lambda: BlockAutoregressive(D, context=C, hidden=3, order=[3, 0, 4, 1, 2]),
 }

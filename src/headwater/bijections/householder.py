@@ -23,7 +23,7 @@ class Householder(Bijection):
     """``z = H_K ... H_1 x`` with reflections ``H = I - 2 v v'/|v|²``; the log-determinants are zero.
 
     ``K = D`` reflections reach every orthogonal matrix (of one sign of determinant). The reflections
-    come in equal pairs at the start, so that the map begins as the identity.
+    come in equal pairs at the start, so that the map begins as the identity, unless ``random``.
 
     Improving Variational Auto-Encoders using Householder Flow (Tomczak & Welling, 2016),
     https://arxiv.org/abs/1611.09630.
@@ -31,13 +31,15 @@ class Householder(Bijection):
     Args:
         features: ``D``.
         reflections: ``K``, even; None: ``D``, rounded up to even.
+        random: Begin as a random rotation instead of the identity.
     """
 
-    def __init__(self, features: int, reflections: int | None = None) -> None:
+    def __init__(self, features: int, reflections: int | None = None, *, random: bool = False) -> None:
         super().__init__()
         count = features + features % 2 if reflections is None else reflections
         assert count % 2 == 0, "an even number of reflections, so that they can begin as the identity"
-        self.normals = nn.Parameter(torch.randn(count // 2, features).repeat_interleave(2, dim=0))
+        pairs = torch.randn(count // 2, features).repeat_interleave(2, dim=0)
+        self.normals = nn.Parameter(torch.randn(count, features) if random else pairs)
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None

@@ -52,6 +52,12 @@ _BUILT_IN = tuple(
             "flow",
             "flows.otflow:OTFlow",
             "continuous flow of a potential; likelihood by the ODE, exact trace",
+        ("residual", "flow", "flows.residual:ResidualFlow", "identity plus a contraction; exact likelihood"),
+        (
+            "gaussianization",
+            "flow",
+            "flows.gaussianization:GaussianizationFlow",
+            "rotations and mixture quantiles, started from the data; exact likelihood",
         ),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),

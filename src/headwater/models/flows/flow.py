@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
+from headwater.bijections.estimated import estimates, surrogate
 from headwater.distributions.base import Base
 from headwater.rng import Rng
 
@@ -30,10 +31,20 @@ class Flow(nn.Module):
         self.base = base
 
     def log_prob(
-        self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
+        self,
+        x: Float[Tensor, "batch *event"],
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
     ) -> Float[Tensor, " batch"]:
-        """``log p(x | context)`` in nats."""
-        z, ladj = self.bijection(x, context)
+        """``log p(x | context)`` in nats; given ``rng``, layers that prefer to be trained by an estimate use one."""
+        z, ladj = self.bijection(x, context) if rng is None else surrogate(self.bijection, x, context, rng)
+        return self.base.log_prob(z, context) + ladj
+
+    def estimates(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None, rng: Rng, draws: int
+    ) -> Float[Tensor, "draws batch"]:
+        """Independent unbiased estimates of ``log p(x | context)`` in nats, where log-determinants are costly."""
+        z, ladj = estimates(self.bijection, x, context, rng, draws)
         return self.base.log_prob(z, context) + ladj
 
     def sample_and_log_prob(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from headwater.bijections.bijection import Bijection, initialize
 from headwater.distributions.normal import StandardNormal
-from headwater.errors import UnsupportedEventError
+from headwater.errors import UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
@@ -32,7 +33,7 @@ from headwater.networks.mlp import ResidualMLP
 from headwater.rng import Rng
 from headwater.scores import Score
 
-__all__ = ["FlowConfig", "FlowModel", "FlowSampling"]
+__all__ = ["EstimatedScoring", "FlowConfig", "FlowModel", "FlowSampling"]
 
 
 class FlowConfig(ModelConfig):
@@ -45,6 +46,14 @@ class FlowSampling(Options):
     """How to draw from a flow."""
 
     temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
+
+
+class EstimatedScoring(Options):
+    """How to score with a flow whose log-determinants are costly."""
+
+    draws: int | None = Field(
+        None, ge=2, le=100_000, description="estimates per event whose mean is the score; None: exact"
+    )
 
 
 class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
@@ -92,7 +101,7 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         initialize(self.flow.bijection, batch.x.flatten(1), self.given(batch.context, batch.x))
 
     def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
-        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x)).mean()
+        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x), rng).mean()
         return Losses(nll, {"nll": nll})
 
     def log_prob(
@@ -103,8 +112,15 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         rng: Rng | None = None,
         **budget: Any,
     ) -> Score:
-        self.Scoring.parse(budget, where="scoring")
-        return Score(self.flow.log_prob(x.flatten(1), self.given(context, x)), "exact")
+        chosen = self.Scoring.parse(budget, where="scoring")
+        given = self.given(context, x)
+        if not isinstance(chosen, EstimatedScoring) or chosen.draws is None:
+            return Score(self.flow.log_prob(x.flatten(1), given), "exact")
+        if rng is None:
+            raise UsageError("An estimate of the likelihood draws noise.", hint="Pass rng=Rng.of(seed, len(x)).")
+        values = self.flow.estimates(x.flatten(1), given, rng.fold("log-determinant"), chosen.draws)
+        stderr = values.std(dim=0) / math.sqrt(chosen.draws)
+        return Score(values.mean(dim=0), "estimate", stderr, {"log-determinant": "roulette", "draws": chosen.draws})
 
     @torch.no_grad()
     def sample(
