@@ -16,6 +16,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan": {"latent": 8, "width": 16, "blocks": 1},
     "vae": {"latent": 3, "width": 16, "mixtures": 3},
     "flow-matching": {"width": 16, "blocks": 1, "features": 1, "channels": 8, "levels": 2, "embedding": 8},
+    "idf": {"couplings": 2, "levels": 2, "width": 16, "blocks": 1, "mixtures": 3},
+    "argmax": {"transforms": 2, "width": 16, "blocks": 1},
     "made": {"width": 16, "blocks": 1, "mixtures": 4},
     "pixel-transformer": {"width": 16, "depth": 1, "heads": 2, "patch_width": 16, "mixtures": 3},
     "independent": {"components": 8, "cells": 64},
