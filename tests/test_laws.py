@@ -38,6 +38,7 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "sylvester": {"transforms": 2},
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
+FEW_OF = {"argmax": {("line", False), ("alphabet", True), ("table", True)}}
 OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events
     "nsf": {"kind": "coupling"},
     "flow-matching": {"network": "unet"},
@@ -49,8 +50,9 @@ def every_case() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for entry in names():
         small = STACKS.get(entry.name) or SMALL.get(entry.name, {})
+        few = FEW_OF.get(entry.name, FEW if entry.name in STACKS else None)
         for case in supported_cases(load_class(entry.name), small):
-            if entry.name not in STACKS or (case.name, case.context.size > 0) in FEW:
+            if few is None or (case.name, case.context.size > 0) in few:
                 found[str(case)] = case
     for name, setting in OTHER_SHAPES.items():
         for case in supported_cases(load_class(name), SMALL[name] | setting):

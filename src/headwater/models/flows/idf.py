@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from headwater.bijections.shift import Code
 from headwater.errors import UnsupportedEventError
 from headwater.events import ContextSpec, Encoding, EventSpec, Support
 from headwater.models.base import (
@@ -182,12 +183,12 @@ class IDF(GenerativeModel, Density, Invertible):
         self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
     ) -> Float[Tensor, "n *event"]:
         chosen = IDFSampling.parse(options, where="sampling")
-        like = next(self.parameters())
-        given = self._given(context, like.new_empty(n, 0))
+        like = next(self.parameters()).new_empty(n, 0)
+        given = self._given(context, like)
         x: Tensor | None = None
         for number, level in reversed(list(enumerate(self._each()))):
             draws = rng.fold(number)
-            z = level.density.sample(n, x, given, draws, temperature=chosen.temperature, like=like)
+            z = level.density.sample(like, x, given, draws, temperature=chosen.temperature)
             x = level.join(z, x, given)
         assert x is not None
         return x.reshape(-1, *self.event.shape) + self.low
@@ -195,7 +196,7 @@ class IDF(GenerativeModel, Density, Invertible):
     def to_noise(
         self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch noise"]:
-        return torch.cat([z.flatten(1) for _, z, _ in self._down(x, self._given(context, x))], dim=1)
+        return torch.cat([z.value.flatten(1) for _, z, _ in self._down(x, self._given(context, x))], dim=1)
 
     def from_noise(
         self, z: Float[Tensor, "batch noise"], *, context: Float[Tensor, "batch context"] | None = None
@@ -216,9 +217,9 @@ class IDF(GenerativeModel, Density, Invertible):
             assert isinstance(level, Level)
             yield level
 
-    def _down(self, x: Tensor, given: Tensor | None) -> Iterator[tuple[Level, Tensor, Tensor | None]]:
+    def _down(self, x: Tensor, given: Tensor | None) -> Iterator[tuple[Level, Code, Code | None]]:
         """Level by level what leaves and what stays."""
-        rest: Tensor | None = (x - self.low).reshape(-1, *self.entry)
+        rest: Code | None = Code.of((x - self.low).reshape(-1, *self.entry))
         for level in self._each():
             assert rest is not None
             z, rest = level.split(rest, given)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from headwater.bijections.shift import neighbours, slope_through
+from headwater.bijections.shift import Code, interpolated
 from headwater.distributions.heads import Heads
 from headwater.events import EventSpec, Segment, Support
 from headwater.networks.conv import ResidualConv
@@ -64,11 +64,6 @@ class Codes:
         sizes = torch.tensor([float(segment.cardinality or 0) for segment in self.segments])
         return sizes.reshape(-1, *(1 for _ in self.grid))
 
-    def nominal(self) -> Tensor:
-        """Whether the codes of each channel are names, without an order."""
-        nominal = torch.tensor([segment.support is Support.CATEGORICAL for segment in self.segments])
-        return nominal.reshape(-1, *(1 for _ in self.grid))
-
 
 def _from_zero(segment: Segment) -> Segment:
     if segment.support is not Support.INTEGER:
@@ -80,7 +75,6 @@ class CodeHeads(nn.Module):
     """Heads of codes as one flat row, whose values have slopes in the codes."""
 
     sizes: Float[Tensor, " elements"]
-    nominal: Bool[Tensor, " elements"]
     owner: Int64[Tensor, " features"]
 
     def __init__(self, codes: Codes, mixtures: int = 1, integer: Integer = "auto") -> None:
@@ -88,20 +82,16 @@ class CodeHeads(nn.Module):
         self.heads = Heads(codes.event, mixtures=mixtures, integer=integer)
         shape = (len(codes.segments), *codes.grid)
         self.register_buffer("sizes", codes.sizes().expand(shape).flatten().clone(), persistent=False)
-        self.register_buffer("nominal", codes.nominal().expand(shape).flatten().clone(), persistent=False)
         counts = torch.tensor(self.heads.feature_sizes)
         self.register_buffer("owner", torch.arange(len(counts)).repeat_interleave(counts), persistent=False)
 
-    def features(self, z: Float[Tensor, "batch elements"]) -> Float[Tensor, "batch features"]:
+    def features(self, z: Code) -> Float[Tensor, "batch features"]:
         """What networks see of the codes."""
-        return slope_through(self.heads.features, z, neighbours(z, self.sizes, self.nominal), self.owner)
+        return interpolated(self.heads.features, z, self.sizes, self.owner)
 
-    def log_prob(
-        self, params: Float[Tensor, "batch numbers"], z: Float[Tensor, "batch elements"]
-    ) -> Float[Tensor, "batch elements"]:
+    def log_prob(self, params: Float[Tensor, "batch numbers"], z: Code) -> Float[Tensor, "batch elements"]:
         """``log p(z_i | params_i)`` in nats."""
-        beside = neighbours(z, self.sizes, self.nominal)
-        return slope_through(lambda code: self.heads.log_prob(params, code), z, beside)
+        return interpolated(lambda code: self.heads.log_prob(params, code), z, self.sizes)
 
 
 class Conditioner(nn.Module):
@@ -116,9 +106,9 @@ class Conditioner(nn.Module):
         self.network = network(entries, out, condition=context, zero_init=zero_init, **sizes)
         self.context = context
 
-    def forward(self, z: Tensor, context: Tensor | None) -> Tensor:
-        features = self.heads.features(z.flatten(1))
+    def forward(self, z: Code, context: Tensor | None) -> Tensor:
+        features = self.heads.features(z.map(lambda copy: copy.flatten(1)))
         if self.maps is not None:
-            features = features.reshape(len(z), *self.maps)
+            features = features.reshape(len(z.up), *self.maps)
         out: Tensor = self.network(features, context if self.context else None)
-        return out.to(z.dtype)
+        return out.to(z.up.dtype)

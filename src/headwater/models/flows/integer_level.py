@@ -10,10 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headwater.bijections.bijection import Bijection
-from headwater.bijections.combinators import Compose
 from headwater.bijections.parameters import ContextParameters
-from headwater.bijections.shift import ring_shift, ring_unshift
+from headwater.bijections.shift import Code, ring_shift, ring_unshift
 from headwater.distributions.heads import numbers_from_maps
 from headwater.models.flows.integer_codes import CodeHeads, Codes, Conditioner, Integer
 from headwater.rng import Rng
@@ -22,11 +20,11 @@ __all__ = ["CodeDensity", "Level", "ShiftCoupling"]
 
 
 @final
-class ShiftCoupling(Bijection):
-    """``z_A = x_A`` and ``z_B = (x_B + round(t(x_A, c))) mod K``: a bijection of the codes, log-determinant zero.
+class ShiftCoupling(nn.Module):
+    """``z_A = x_A`` and ``z_B = (x_B + round(t(x_A, c))) mod K``: a bijection of the codes, which has no Jacobian.
 
     The network ``t`` works in units of half the range and starts at zero, so that the coupling starts as the
-    identity. Rounding is passed by gradients as if it were not there (:mod:`headwater.bijections.shift`).
+    identity. For what its gradients are see :mod:`headwater.bijections.shift`.
 
     IDF++: Analyzing and Improving Integer Discrete Flows for Lossless Compression (van den Berg, Gritsenko,
     Dehghani, Sønderby & Salimans, 2021), https://arxiv.org/abs/2006.12459: why to start as the identity.
@@ -53,21 +51,20 @@ class ShiftCoupling(Bijection):
         self.register_buffer("sizes", codes.take(moved).sizes(), persistent=False)
         self.shift = Conditioner(codes.take(kept), len(moved), context=context, zero_init=True, **sizes)
 
-    def forward(
-        self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
-    ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
-        stay = x.index_select(1, self.kept)
-        move = ring_shift(x.index_select(1, self.moved), self._shift(stay, context), self.sizes)
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore), x.new_zeros(len(x))
+    def forward(self, x: Code, context: Tensor | None) -> Code:
+        """``z``, with the gradients of :func:`headwater.bijections.shift.ring_shift`."""
+        stay = x.map(lambda copy: copy.index_select(1, self.kept))
+        move = x.map(lambda copy: copy.index_select(1, self.moved))
+        z = stay.join(ring_shift(move, self._shift(stay, context), self.sizes))
+        return z.map(lambda copy: copy.index_select(1, self.restore))
 
-    def inverse(
-        self, z: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
-    ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
+    def inverse(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """``x``, without gradients."""
         stay = z.index_select(1, self.kept)
-        move = ring_unshift(z.index_select(1, self.moved), self._shift(stay, context), self.sizes)
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore), z.new_zeros(len(z))
+        move = ring_unshift(z.index_select(1, self.moved), self._shift(Code.of(stay), context), self.sizes)
+        return torch.cat([stay, move], dim=1).index_select(1, self.restore)
 
-    def _shift(self, stay: Tensor, context: Tensor | None) -> Tensor:
+    def _shift(self, stay: Code, context: Tensor | None) -> Tensor:
         shift: Tensor = self.shift(stay, context)
         return shift * (self.sizes / 2)
 
@@ -103,22 +100,23 @@ class CodeDensity(nn.Module):
             each = numbers // (codes.grid[0] * codes.grid[1]) if codes.grid else numbers
             self.network = Conditioner(rest, each, context=context, **sizes)
 
-    def log_prob(self, z: Tensor, rest: Tensor | None, context: Tensor | None) -> Float[Tensor, " batch"]:
+    def log_prob(self, z: Code, rest: Code | None, context: Tensor | None) -> Float[Tensor, " batch"]:
         """``log p(z | rest, c)`` per event in nats."""
-        return self.heads.log_prob(self._numbers(z, rest, context), z.flatten(1)).sum(dim=1)
+        params = self._numbers(z.up, rest, context)
+        return self.heads.log_prob(params, z.map(lambda copy: copy.flatten(1))).sum(dim=1)
 
     def sample(
-        self, n: int, rest: Tensor | None, context: Tensor | None, rng: Rng, *, temperature: float, like: Tensor
+        self, like: Tensor, rest: Tensor | None, context: Tensor | None, rng: Rng, *, temperature: float
     ) -> Tensor:
-        """A draw per row of ``rng``, shaped as channels."""
-        params = self._numbers(like.new_empty(n, 0), rest, context)
-        return self.heads.heads.sample(params, rng, temperature=temperature).reshape(n, *self.shape)
+        """A draw per row of ``rng``, shaped as channels, in the dtype and on the device of ``like`` ``(rows, 0)``."""
+        params = self._numbers(like, None if rest is None else Code.of(rest), context)
+        return self.heads.heads.sample(params, rng, temperature=temperature).reshape(-1, *self.shape)
 
-    def _numbers(self, z: Tensor, rest: Tensor | None, context: Tensor | None) -> Tensor:
+    def _numbers(self, like: Tensor, rest: Code | None, context: Tensor | None) -> Tensor:
         if self.network is None:
             assert self.free is not None
-            free: Tensor = self.free(len(z), context)
-            return free.to(z.dtype)
+            free: Tensor = self.free(len(like), context)
+            return free.to(like.dtype)
         assert rest is not None
         out: Tensor = self.network(rest, context)
         return numbers_from_maps(out, self.shape[0]) if len(self.shape) == 3 else out
@@ -158,7 +156,7 @@ class Level(nn.Module):
         count = len(codes.segments)
         orders = torch.Generator().manual_seed(order_seed)
         moves = _moves(count, couplings, orders)
-        self.couplings = Compose(*(ShiftCoupling(codes, moved, context=context, **sizes) for moved in moves))
+        self.couplings = nn.ModuleList(ShiftCoupling(codes, moved, context=context, **sizes) for moved in moves)
         order = torch.randperm(count, generator=orders)
         self.leaving = count if last else count // 2
         self.register_buffer("order", order, persistent=False)
@@ -168,16 +166,21 @@ class Level(nn.Module):
         self.squeezes = bool(codes.grid)
         self.density = CodeDensity(gone, self.rest, mixtures=mixtures, integer=integer, context=context, **sizes)
 
-    def split(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def split(self, x: Code, context: Tensor | None) -> tuple[Code, Code | None]:
         """The channels that leave and those that stay (None at the last level)."""
-        x = functional.pixel_unshuffle(x, 2) if self.squeezes else x
-        z = self.couplings(x, context)[0].index_select(1, self.order)
-        return z[:, : self.leaving], None if self.rest is None else z[:, self.leaving :]
+        z = x.map(lambda copy: functional.pixel_unshuffle(copy, 2)) if self.squeezes else x
+        for coupling in self.couplings:
+            z = coupling(z, context)
+        z = z.map(lambda copy: copy.index_select(1, self.order))
+        gone = z.map(lambda copy: copy[:, : self.leaving])
+        return gone, None if self.rest is None else z.map(lambda copy: copy[:, self.leaving :])
 
     def join(self, z: Tensor, rest: Tensor | None, context: Tensor | None) -> Tensor:
-        """The inverse of :meth:`split`."""
-        whole = z if rest is None else torch.cat([z, rest], dim=1)
-        x = self.couplings.inverse(whole.index_select(1, self.back), context)[0]
+        """The inverse of :meth:`split`, of plain codes."""
+        x = (z if rest is None else torch.cat([z, rest], dim=1)).index_select(1, self.back)
+        for coupling in reversed(self.couplings):
+            assert isinstance(coupling, ShiftCoupling)
+            x = coupling.inverse(x, context)
         return functional.pixel_shuffle(x, 2) if self.squeezes else x
 
 
