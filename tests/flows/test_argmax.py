@@ -71,7 +71,7 @@ def train(model: ArgmaxFlow, x: Tensor, steps: int, context: Tensor | None = Non
         optimizer.step()
 
 
-@pytest.mark.parametrize("categories", ["auto", "argmax", "digits", "cells"])
+@pytest.mark.parametrize("categories", ["argmax", "digits", "cells"])
 def test_what_is_lifted_drops_to_itself(categories: str) -> None:
     model, x = build(ROW, categories=categories), rows(ROW, 500)
     model.initialize(Batch(x), Rng.of(0, 500))
@@ -95,12 +95,11 @@ def test_samples_of_an_untrained_model_lie_in_their_supports(categories: str) ->
             assert bool((values > (segment.low or 0)).all())
 
 
+SHARES = torch.tensor([[0.0, 0.2, 0.9], [0.2, 0.7, 0.1], [0.8, 0.1, 0.0]], dtype=DOUBLE)
 THRESHOLDS = {
-    "sign": lambda u: sign_threshold(u, torch.tensor([0.0, 1.0, 1.0], dtype=DOUBLE)),
-    "argmax": lambda u: argmax_threshold(u, torch.tensor([0.0, 1.0, 0.0], dtype=DOUBLE)),
-    "cell": lambda u: cell_threshold(
-        u, *torch.tensor([[0.0, 0.2, 0.9], [0.2, 0.7, 0.1], [0.8, 0.1, 0.0]], dtype=DOUBLE)
-    ),
+    "sign": lambda u: sign_threshold(u, torch.tensor([0.0, 1.0, 1.0], dtype=DOUBLE).expand_as(u)),
+    "argmax": lambda u: argmax_threshold(u, torch.tensor([0.0, 1.0, 0.0], dtype=DOUBLE).expand_as(u)),
+    "cell": lambda u: cell_threshold(u, *(share.expand_as(u) for share in SHARES)),
 }
 
 
@@ -113,7 +112,7 @@ def test_log_determinants_of_thresholds_are_those_of_autodiff(name: str) -> None
 
 
 def test_thresholds_reach_everything_in_their_region_and_nothing_else() -> None:
-    u = torch.randn(4000, 3, dtype=DOUBLE) * 20
+    u = 3 * torch.randn(4000, 3, dtype=DOUBLE)
     assert bool((THRESHOLDS["argmax"](u)[0].argmax(1) == 1).all())
     v = torch.tensor([[-30.0, 2.0, 1.999]], dtype=DOUBLE)  # any v whose greatest is the second
     above = v[:, 1:2] - v
@@ -134,17 +133,19 @@ def test_bounds_rise_with_draws_to_the_frequencies_of_samples(categories: str) -
         [first, (rng.uniform("coin", 1, dtype=DOUBLE) < 0.2 + 0.3 * first).double(), (first > 1).double()], dim=1
     )
     model = build(SMALL_ROW, categories=categories)
-    train(model, x, 60)
+    train(model, x, 40)
     every = torch.tensor(list(itertools.product(range(3), range(2), range(2))), dtype=DOUBLE)
-    few, more, most = (model.log_prob(every, rng=Rng.of(1, 12), draws=draws) for draws in (4, 64, 4000))
-    assert few.kind == "lower bound"
-    assert few.value.mean() < more.value.mean() + 1e-2
+    again = every.repeat(60, 1)  # bounds hold in expectation
+    single, eight = (model.log_prob(again, rng=Rng.of(1, 720), draws=draws).value.mean() for draws in (1, 8))
+    most = model.log_prob(every, rng=Rng.of(2, 12), draws=1000)
+    assert most.kind == "lower bound"
+    assert single < eight < most.value.mean() + 0.02
     p = most.value.exp()
     assert most.stderr is not None
     noise = float((p * most.stderr).norm())
     assert float(p.sum()) == pytest.approx(1, abs=4 * noise + 1e-3)
-    assert noise < 0.03
-    n = 20_000
+    assert noise < 0.05
+    n = 10_000
     seen = (model.sample(n, rng=Rng.of(2, n))[:, None] == every[None]).all(-1).double().mean(0)
     gap = (seen - p).abs() / ((p / n).sqrt() + 2 * p * most.stderr + 1e-4)
     assert float(gap.max()) < 5
@@ -173,7 +174,7 @@ def test_one_flow_learns_how_reals_and_categories_hang_together() -> None:
     x = torch.cat([r, y, (r > 2).float()], dim=1)
     event = EventSpec(shape=(3,), segments=(Segment(), category(3), Segment(support=Support.BINARY)))
     model = build(event).float()
-    train(model, x[:2000], 200)
+    train(model, x[:2000], 120)
     score = model.log_prob(x[2000:], rng=Rng.of(5, 1000))
     truth = 1.0986 + 1.4189 - 0.6931  # ln 3 and the entropy of the normal; the coin follows from r
     assert truth - 0.05 < -float(score.value.mean()) < truth + 0.45
@@ -202,9 +203,8 @@ torch.set_num_threads(1)
 category, number = Segment(support=Support.CATEGORICAL, classes=3), Segment(support=Support.INTEGER, low=0, high=5)
 row = EventSpec(shape=(3,), segments=(category, number, Segment(support=Support.BINARY)))
 for model in (
-    IDF(IDF.Config(couplings=2, levels=2, width=8), row, ContextSpec(size=2)),
-    IDF(IDF.Config(couplings=2, levels=2, width=8), EventSpec.pixels(1, 4, 4, levels=3), ContextSpec(size=2)),
-    ArgmaxFlow(ArgmaxFlow.Config(transforms=1, width=8), row, ContextSpec(size=2)),
+    IDF(IDF.Config(couplings=2, levels=2, width=8, blocks=0), row, ContextSpec(size=2)),
+    ArgmaxFlow(ArgmaxFlow.Config(flow="realnvp", transforms=1, width=8, posterior=0), row, ContextSpec(size=2)),
 ):
     x = torch.ones(6, *model.event.shape)
     batch, rng = Batch(x, torch.randn(6, 2)), Rng.of(0, 6)

@@ -56,9 +56,9 @@ class ArgmaxConfig(ModelConfig):
     width: int = Field(128, ge=4, le=4096, description="hidden width of all networks")
     blocks: int = Field(2, ge=0, le=16, description="residual blocks of the flow's networks")
     categories: Categories = Field(
-        "auto",
+        "cells",
         description="argmax: a real per class; digits: a real per binary digit; cells: one real, cut into classes in"
-        " their order; auto: argmax up to 8 classes, else digits",
+        " their order",
     )
     posterior: int = Field(2, ge=0, le=16, description="couplings of the distribution of the reals given the row")
 

@@ -17,9 +17,8 @@ from headwater.rng import Rng
 
 __all__ = ["Categories", "Part", "parts_of"]
 
-Categories = Literal["auto", "argmax", "digits", "cells"]
+Categories = Literal["argmax", "digits", "cells"]
 
-_ARGMAX_UP_TO = 8
 _HALF_COUNT = 0.5
 
 
@@ -147,7 +146,7 @@ class Digits(Part):
 
 @final
 class Cells(Part):
-    """Whole numbers: one real each, the line cut into a cell per value; the lengths of the cells are learned.
+    """Whole numbers, and categories in their order: one real each, the line cut into a cell per value; the lengths of the cells are learned.
 
     :meth:`fit` gives each value a cell as long as it is frequent, so that the noise starts out of one shape.
     """
@@ -207,8 +206,6 @@ def _key(segment: Segment, categories: Categories) -> tuple[type[Part], object]:
         case Support.BINARY:
             return Digits, 1
         case Support.CATEGORICAL:
-            if categories == "auto":
-                categories = "argmax" if count <= _ARGMAX_UP_TO else "digits"
             if categories == "argmax":
                 return Argmax, count
             return (Digits, digits) if categories == "digits" else (Cells, digits)

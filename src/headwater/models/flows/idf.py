@@ -32,18 +32,18 @@ from headwater.scores import Score
 
 __all__ = ["IDF", "IDFConfig", "IDFSampling"]
 
-_LEVELS = 3
+_LEVELS = 12
 
 
 class IDFConfig(ModelConfig):
     """Architecture of an integer discrete flow."""
 
-    couplings: int = Field(4, ge=1, le=32, description="couplings per level")
+    couplings: int = Field(2, ge=1, le=32, description="couplings per level")
     levels: int | None = Field(
         None,
         ge=1,
         le=12,
-        description="at each but the last, half of the codes leave; None: three, fewer where little is left",
+        description="at each but the last, half of the codes leave; None: until nothing is left",
     )
     network: Literal["auto", "mlp", "conv"] = Field(
         "auto", description="auto: conv for pictures of even height and width whose pixels are numbers or coins"

@@ -18,13 +18,16 @@ from headwater.rng import Rng
 
 __all__ = ["CodeDensity", "Level", "ShiftCoupling"]
 
+_UNIT = 0.03
+
 
 @final
 class ShiftCoupling(nn.Module):
     """``z_A = x_A`` and ``z_B = (x_B + round(t(x_A, c))) mod K``: a bijection of the codes, which has no Jacobian.
 
-    The network ``t`` works in units of half the range and starts at zero, so that the coupling starts as the
-    identity. For what its gradients are see :mod:`headwater.bijections.shift`.
+    The network ``t`` works in units of a few hundredths of the range, so that a step of its optimizer is less than a
+    whole one, and starts at zero, so that the coupling starts as the identity. For what stands for its gradients
+    see :mod:`headwater.bijections.shift`.
 
     IDF++: Analyzing and Improving Integer Discrete Flows for Lossless Compression (van den Berg, Gritsenko,
     Dehghani, Sønderby & Salimans, 2021), https://arxiv.org/abs/2006.12459: why to start as the identity.
@@ -66,7 +69,7 @@ class ShiftCoupling(nn.Module):
 
     def _shift(self, stay: Code, context: Tensor | None) -> Tensor:
         shift: Tensor = self.shift(stay, context)
-        return shift * (self.sizes / 2)
+        return shift * (_UNIT * self.sizes)
 
     def extra_repr(self) -> str:
         return f"{len(self.kept)} kept, {len(self.moved)} moved"
