@@ -146,7 +146,7 @@ class Digits(Part):
 
 @final
 class Cells(Part):
-    """Whole numbers, and categories in their order: one real each, the line cut into a cell per value; the lengths of the cells are learned.
+    """Whole numbers, and categories in their order: a real each, cut into a cell per value whose length is learned.
 
     :meth:`fit` gives each value a cell as long as it is frequent, so that the noise starts out of one shape.
     """
