@@ -17,6 +17,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan": {"latent": 8, "width": 16, "blocks": 1},
     "vae": {"latent": 3, "width": 16, "mixtures": 3},
     "flow-matching": {"width": 16, "blocks": 1, "features": 1, "channels": 8, "levels": 2, "embedding": 8},
+    "idf": {"couplings": 2, "levels": 2, "width": 16, "blocks": 1, "mixtures": 3},
+    "argmax": {"transforms": 2, "width": 16, "blocks": 1},
     "made": {"width": 16, "blocks": 1, "mixtures": 4},
     "pixel-transformer": {"width": 16, "depth": 1, "heads": 2, "patch_width": 16, "mixtures": 3},
     "independent": {"components": 8, "cells": 64},
@@ -41,6 +43,7 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "gaussianization": {"transforms": 2, "components": 6},
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
+FEW_OF = {"argmax": {("line", False), ("alphabet", True), ("table", True)}}
 OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events
     "nsf": {"kind": "coupling"},
     "flow-matching": {"network": "unet"},
@@ -52,8 +55,9 @@ def every_case() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for entry in names():
         small = STACKS.get(entry.name) or SMALL.get(entry.name, {})
+        few = FEW_OF.get(entry.name, FEW if entry.name in STACKS else None)
         for case in supported_cases(load_class(entry.name), small):
-            if entry.name not in STACKS or (case.name, case.context.size > 0) in FEW:
+            if few is None or (case.name, case.context.size > 0) in few:
                 found[str(case)] = case
     for name, setting in OTHER_SHAPES.items():
         for case in supported_cases(load_class(name), SMALL[name] | setting):

@@ -58,6 +58,12 @@ _BUILT_IN = tuple(
             "flow",
             "flows.gaussianization:GaussianizationFlow",
             "rotations and mixture quantiles, started from the data; exact likelihood",
+        ("idf", "flow", "flows.idf:IDF", "integer discrete flow: whole numbers, categories; exact, lossless"),
+        (
+            "argmax",
+            "flow",
+            "flows.argmax:ArgmaxFlow",
+            "one flow for rows of reals, whole numbers and categories; bound",
         ),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
