@@ -36,6 +36,12 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "sylvester": {"transforms": 2},
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
+BASES = {  # any flow takes any base
+    "student-t": {("line", False)},
+    "mixture": {("line", False), ("vector", True)},
+    "uniform": {("line", False)},
+    "resampled": {("line", False), ("vector", True)},
+}
 OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events
     "nsf": {"kind": "coupling"},
     "flow-matching": {"network": "unet"},
@@ -50,6 +56,10 @@ def every_case() -> dict[str, Case]:
         for case in supported_cases(load_class(entry.name), small):
             if entry.name not in STACKS or (case.name, case.context.size > 0) in FEW:
                 found[str(case)] = case
+    for base, few in BASES.items():
+        for case in supported_cases(load_class("realnvp"), STACKS["realnvp"] | {"base": base}):
+            if (case.name, case.context.size > 0) in few:
+                found[f"{case}, {base}"] = case
     for name, setting in OTHER_SHAPES.items():
         for case in supported_cases(load_class(name), SMALL[name] | setting):
             found[f"{case}, {setting}"] = case

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
-from headwater.distributions.base import Base
+from headwater.distributions.base import Base, Estimated
 from headwater.rng import Rng
+from headwater.scores import Score
 
 __all__ = ["Flow"]
 
@@ -30,11 +31,22 @@ class Flow(nn.Module):
         self.base = base
 
     def log_prob(
-        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+        self,
+        x: Float[Tensor, "batch features"],
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
     ) -> Float[Tensor, " batch"]:
-        """``log p(x | context)`` in nats."""
+        """``log p(x | context)`` in nats; with ``rng`` the base's training form, see :class:`Base`."""
         z, ladj = self.bijection(x, context)
-        return self.base.log_prob(z, context) + ladj
+        return self.base.log_prob(z, context, rng) + ladj
+
+    def score(self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None) -> Score:
+        """``log p(x | context)`` with its kind: an estimate where the base's constant is one."""
+        z, ladj = self.bijection(x, context)
+        value = self.base.log_prob(z, context) + ladj
+        if not isinstance(self.base, Estimated):
+            return Score(value, "exact")
+        return Score(value, "estimate", self.base.standard_error(z), {"constant_draws": self.base.draws})
 
     def sample_and_log_prob(
         self,
