@@ -34,8 +34,11 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "planar": {"transforms": 4},
     "radial": {"transforms": 4},
     "sylvester": {"transforms": 2},
+    "flow-mixture": {"components": 2, "component": {"name": "realnvp", "transforms": 1, "width": 8, "blocks": 1}},
+    "manifold": {"transforms": 2, "width": 16, "blocks": 1, "bins": 4},
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
+FEW |= {(name, False) for name in ("interval", "circle", "torus", "sphere", "simplex")} | {("mixed", True)}
 BASES = {  # any flow takes any base
     "student-t": {("line", False)},
     "mixture": {("line", False), ("vector", True)},

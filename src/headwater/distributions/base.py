@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,11 +16,11 @@ __all__ = ["Base", "Estimated"]
 class Base(nn.Module, ABC):
     """A density on vectors with a sampler; a module, since some have parameters.
 
-    Class attributes:
-        reparameterized: whether samples carry the gradient of the base's parameters.
+    Attributes:
+        reparameterized: Whether samples carry the gradient of the base's parameters.
     """
 
-    reparameterized: ClassVar[bool] = True
+    reparameterized: bool = True
 
     @abstractmethod
     def log_prob(

@@ -45,6 +45,13 @@ _BUILT_IN = tuple(
         ("planar", "flow", "flows.planar:PlanarFlow", "planar flow; exact likelihood, for smooth densities"),
         ("radial", "flow", "flows.radial:RadialFlow", "radial flow; exact likelihood, for smooth densities"),
         ("sylvester", "flow", "flows.sylvester:SylvesterFlow", "Sylvester flow; exact likelihood"),
+        (
+            "flow-mixture",
+            "flow",
+            "flows.mixture:FlowMixture",
+            "several flows, weighted; exact likelihood",
+        ),
+        ("manifold", "flow", "flows.manifold:ManifoldFlow", "angles, unit vectors, compositions; exact likelihood"),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
         (
