@@ -23,6 +23,9 @@ class StickBreaking(Chart):
 
     everywhere: a flow that is the identity is uniform on the simplex. Parts may be zero.
 
+    Precision: where the first part is nearly all, the others together are not told from zero below
+    ``ε^(1/(K-1))`` (3e-4 for three parts in float32, 0.02 for five): put such a part last, or use :class:`LogRatio`.
+
     Densities are with respect to the Lebesgue measure of the first ``K - 1`` parts.
 
     Args:
