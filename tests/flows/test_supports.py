@@ -68,6 +68,8 @@ def test_inverse_and_log_slope_in_float64(name: str, scale: float) -> None:
 def test_float32_round_trip_within_the_support(name: str) -> None:
     map_ = MAPS[name]()
     x, parameters = points(map_, 20_000, torch.float32), torch.randn(20_000, map_.size)
+    if not isinstance(map_, Circular):
+        x[3:9000] = 1.0  # rounding must not carry an end beyond itself
     y, ladj = map_(x, parameters)
     back, ladj_back = map_.inverse(y, parameters)
     assert apart(map_, back, x) < 1e-3
@@ -76,8 +78,7 @@ def test_float32_round_trip_within_the_support(name: str) -> None:
     for value in (y, back):
         assert value.dtype == torch.float32
         assert value.isfinite().all()
-    if isinstance(map_, Circular):
-        assert ((y >= 0) & (y < TURN)).all()
+    assert ((y >= 0) & (y < TURN) if isinstance(map_, Circular) else y.abs() <= 1).all()
 
 
 @every_map

@@ -24,7 +24,7 @@ class Uniform(Base):
         low: Lower end of every element.
         high: Upper end of every element.
 
-    >>> Uniform(2, -1, 1).log_prob(torch.tensor([[0.5, 1.0], [0.0, 1.5]])).exp().tolist()
+    >>> Uniform(2, -1.0, 1.0).log_prob(torch.tensor([[0.5, 1.0], [0.0, 1.5]])).exp().tolist()
     [0.25, 0.0]
     """
 
