@@ -53,6 +53,7 @@ def train(model: GenerativeModel, x: Tensor, steps: int, lr: float = 1e-2) -> No
 @pytest.mark.parametrize(
     ("cells", "spec", "settings"),
     [
+        ("interval", event(Support.INTERVAL, 1, low=-1, high=3), {}),
         ("circle", event(Support.CIRCLE, 1), {"circle": "moebius"}),
         ("torus", event(Support.CIRCLE, 2), {"circle": "moebius", "kind": "coupling"}),
         ("sphere", event(Support.SPHERE, 3, alone=False), {"kind": "coupling"}),

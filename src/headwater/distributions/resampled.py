@@ -112,7 +112,7 @@ class Resampled(Base, Estimated):
 
     def accept(self, z: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
         """``a(z)``, at least 1e-6."""
-        logit: Tensor = self.network(z)
+        logit = torch.as_tensor(self.network(z)).to(z.dtype)  # autocast's bfloat16 stops here
         return _LEAST + (1 - _LEAST) * torch.sigmoid(logit[:, 0])
 
     def _constant(self, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -159,7 +159,7 @@ class FlowMixture(GenerativeModel, Density, DataInitialized):
         if self.context.size and context is None:
             context = like.new_zeros(n, self.context.size)
         given = context.to(like.dtype) if self.context.size and context is not None else None
-        return torch.log_softmax(self.weights(n, given), dim=1)
+        return torch.log_softmax(self.weights(n, given).to(like.dtype), dim=1)
 
     def _flows(self) -> list[FlowModel]:
         return [flow for flow in self.flows if isinstance(flow, FlowModel)]
