@@ -44,6 +44,17 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
 }
 FEW = {("line", False), ("plane", False), ("vector", True)}
 FEW_OF = {"argmax": {("line", False), ("alphabet", True), ("table", True)}}
+    "flow-mixture": {"components": 2, "component": {"name": "realnvp", "transforms": 1, "width": 8, "blocks": 1}},
+    "manifold": {"transforms": 2, "width": 16, "blocks": 1, "bins": 4},
+}
+FEW = {("line", False), ("plane", False), ("vector", True)}
+FEW |= {(name, False) for name in ("circle", "sphere", "simplex")} | {("mixed", True)}
+BASES = {  # any flow takes any base
+    "student-t": {("line", False)},
+    "mixture": {("line", False), ("vector", True)},
+    "uniform": {("line", False)},
+    "resampled": {("line", False), ("vector", True)},
+}
 OTHER_SHAPES: dict[str, dict[str, Any]] = {  # what the default leaves for larger events
     "nsf": {"kind": "coupling"},
     "flow-matching": {"network": "unet"},
@@ -59,6 +70,10 @@ def every_case() -> dict[str, Case]:
         for case in supported_cases(load_class(entry.name), small):
             if few is None or (case.name, case.context.size > 0) in few:
                 found[str(case)] = case
+    for base, few in BASES.items():
+        for case in supported_cases(load_class("realnvp"), STACKS["realnvp"] | {"base": base}):
+            if (case.name, case.context.size > 0) in few:
+                found[f"{case}, {base}"] = case
     for name, setting in OTHER_SHAPES.items():
         for case in supported_cases(load_class(name), SMALL[name] | setting):
             found[f"{case}, {setting}"] = case
@@ -68,7 +83,7 @@ def every_case() -> dict[str, Case]:
 CASES = every_case()
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_law(law: str, case: Case) -> None:
     LAWS[law](case)

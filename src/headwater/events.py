@@ -47,19 +47,25 @@ class Encoding(StrEnum):
 
     ``scaled``: every element is real with spread about one and pictures lie in
     [-1, 1] (dequantized, no logit). For diffusion, flow matching and GANs.
+
+    ``supported``: as ``real``, but intervals, angles, unit vectors and compositions
+    stay what they are. For flows that know these supports.
     """
 
     NATIVE = "native"
     REAL = "real"
     SCALED = "scaled"
+    SUPPORTED = "supported"
 
 
 class Segment(Config):
     """A run of consecutive elements, in flattened order, that share one support.
 
     ``low`` and ``high`` bound intervals and integers (both ends included for
-    integers). ``classes`` is the number of categories; categorical elements hold
-    codes 0 .. classes-1, binary elements 0 or 1, all as whole floats.
+    integers), and are one place of a circle (0 and 2 pi if not given). ``classes`` is the
+    number of categories; categorical elements hold codes 0 .. classes-1, binary elements
+    0 or 1, all as whole floats. A sphere's elements are one unit vector, those of a
+    simplex one composition: parts that sum to one.
     """
 
     support: Support = Support.REAL
@@ -75,6 +81,12 @@ class Segment(Config):
             self.low is None or self.high is None or self.low > self.high
         ):
             raise ValueError(f"a segment of support {self.support} needs low <= high")
+        if self.support in (Support.SPHERE, Support.SIMPLEX) and self.size < 2:
+            raise ValueError(f"a segment of support {self.support} needs at least two elements")
+        if self.support is Support.CIRCLE and not (0.0 if self.low is None else self.low) < (
+            2 * math.pi if self.high is None else self.high
+        ):
+            raise ValueError("a segment of support circle needs low < high")
         if self.support is Support.CATEGORICAL and self.classes is None:
             raise ValueError("a categorical segment needs its number of classes")
         return self

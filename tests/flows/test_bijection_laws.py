@@ -25,6 +25,7 @@ from headwater.bijections.householder import Householder
 from headwater.bijections.integrated import Integrated
 from headwater.bijections.linear_spline import LinearSpline
 from headwater.bijections.lu import LULinear
+from headwater.bijections.mixed import MixedAutoregressive, MixedCoupling
 from headwater.bijections.mixture_cdf import MixtureCDF
 from headwater.bijections.permutation import Permutation
 from headwater.bijections.planar import Planar
@@ -40,6 +41,7 @@ from headwater.bijections.univariate import Univariate
 D, C, N = 5, 3, 7
 
 SMALL = {"width": 16, "blocks": 1}
+SPLINE = RationalQuadratic(4)
 BIJECTIONS: dict[str, Callable[[], Bijection]] = {
     "identity": Compose,
     "permutation": lambda: Permutation([3, 0, 4, 1, 2]),
@@ -104,6 +106,14 @@ BIJECTIONS |= {
     "gaussianize, logistic, context": lambda: Gaussianize(D, 4, kernel="logistic", context=C),
     "block autoregressive": lambda: BlockAutoregressive(D, hidden=3),
     "block autoregressive, context": lambda: BlockAutoregressive(D, context=C, hidden=3, order=[3, 0, 4, 1, 2]),
+}
+BIJECTIONS |= {
+    "mixed autoregressive, reals": lambda: MixedAutoregressive([SPLINE, Affine(), SPLINE, Affine(), SPLINE], **SMALL),
+    "mixed autoregressive, context": lambda: MixedAutoregressive(
+        [SPLINE] * D, context=C, order=[3, 0, 4, 1, 2], **SMALL
+    ),
+    "mixed coupling, reals": lambda: MixedCoupling([SPLINE, Affine(), SPLINE, Affine(), SPLINE], [1, 2], **SMALL),
+    "mixed coupling, context": lambda: MixedCoupling([SPLINE] * D, [0, 3], context=C, **SMALL),
 }
 IGNORES_CONTEXT = {name for name in BIJECTIONS if "context" not in name} - {"indexed", "compose"}
 

@@ -33,9 +33,13 @@ from headwater.bijections.univariate import Univariate
 __all__ = ["RationalQuadratic", "rational_quadratic", "rational_quadratic_inverse"]
 
 
-def _slopes(raw: Float[Tensor, "*shape inner"]) -> Knots:
+def _slopes(raw: Float[Tensor, "*shape given"], bins: int) -> Knots:
     """Slopes ``exp(a)`` with ``|a| < log(MAX_SLOPE)`` by a soft clamp; zero gives one."""
     inner = torch.exp(raw / (1 + raw.abs() / math.log(MAX_SLOPE)))
+    if raw.shape[-1] == bins + 1:
+        return Knots(inner[..., :-1], inner[..., 1:])
+    if raw.shape[-1] == bins:
+        return Knots(inner, torch.cat([inner[..., 1:], inner[..., :1]], dim=-1))
     end = torch.ones_like(raw[..., :1]) if raw.shape[-1] else raw.new_ones(*raw.shape[:-1], 1)
     return Knots(torch.cat([end, inner], dim=-1), torch.cat([inner, end], dim=-1))
 
@@ -49,7 +53,7 @@ def rational_quadratic(
     x: Float[Tensor, "*shape"],
     widths: Float[Tensor, "*shape bins"],
     heights: Float[Tensor, "*shape bins"],
-    slopes: Float[Tensor, "*shape inner"],
+    slopes: Float[Tensor, "*shape given"],
     bound: float,
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """The spline ``y = f(x)`` on ``[-bound, bound]`` and the identity outside.
@@ -58,14 +62,17 @@ def rational_quadratic(
         x: Any finite numbers.
         widths: Unnormalized log-widths of the bins.
         heights: Unnormalized log-heights of the bins.
-        slopes: Log-slopes at the ``bins - 1`` inner knots, softly clamped.
+        slopes: Log-slopes, softly clamped: ``bins - 1`` at the inner knots, the ends then have slope one and the
+            tails follow; or ``bins + 1`` at all knots; or ``bins`` at all but the last one, which has that
+            of the first. In the last two cases the box is all there is: ``x`` is clipped to it.
         bound: Half the side of the box.
 
     Returns:
         ``y`` and ``log dy/dx`` of each element. All-zero parameters give the identity.
     """
-    inside = x.abs() < bound
-    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes)
+    bins = widths.shape[-1]
+    inside = (x.abs() < bound) | (slopes.shape[-1] >= bins)
+    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes, bins)
     clipped = x.clamp(-bound, bound)
     x0, x1, y0, y1, d0, d1 = pick_bin(bin_of(clipped, xs), xs, ys, ds)
     width, height = x1 - x0, y1 - y0
@@ -81,12 +88,13 @@ def rational_quadratic_inverse(
     y: Float[Tensor, "*shape"],
     widths: Float[Tensor, "*shape bins"],
     heights: Float[Tensor, "*shape bins"],
-    slopes: Float[Tensor, "*shape inner"],
+    slopes: Float[Tensor, "*shape given"],
     bound: float,
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """``x = f^-1(y)`` and ``log dx/dy`` of :func:`rational_quadratic`, in closed form."""
-    inside = y.abs() < bound
-    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes)
+    bins = widths.shape[-1]
+    inside = (y.abs() < bound) | (slopes.shape[-1] >= bins)
+    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes, bins)
     clipped = y.clamp(-bound, bound)
     x0, x1, y0, y1, d0, d1 = pick_bin(bin_of(clipped, ys), xs, ys, ds)
     width, height = x1 - x0, y1 - y0

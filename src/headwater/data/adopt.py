@@ -8,6 +8,7 @@ from headwater.data.dataset import Reading
 from headwater.data.describe import chunks
 from headwater.data.labels import look_up_labels
 from headwater.data.schema import Label, Schema
+from headwater.data.supports import put_on_supports
 from headwater.data.tables.encode import check_column
 from headwater.errors import DataError
 
@@ -32,7 +33,8 @@ def adopt(reading: Reading, declared: Schema) -> None:
         update["levels"] = declared.levels
     if found.kind == "arrays":
         _check_values(reading.storage, declared)
-        update["columns"] = declared.columns
+        reading.storage = put_on_supports(reading.storage, declared.kept)
+        update |= {"columns": declared.columns, "dtype": str(reading.storage.dtype)}
     if declared.label is not None and reading.labels is not None and found.label is not None:
         reading.labels = _relabelled(reading.labels, found.label, declared.label)
         update["label"] = declared.label

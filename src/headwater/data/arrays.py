@@ -16,6 +16,7 @@ from headwater.data.describe import describe_array
 from headwater.data.labels import encode_labels
 from headwater.data.limits import Limits
 from headwater.data.npy import Stored, map_npy, stored_idx, stored_npz
+from headwater.data.overrides import overridden
 from headwater.data.schema import Schema
 from headwater.errors import DataError
 from headwater.progress import Progress
@@ -190,6 +191,7 @@ def _reading(found: Found, settings: DataSettings, limits: Limits) -> Reading:
         fixed = {split: rows[rows < len(array)] for split, rows in fixed.items()}
         fixed = {split: rows for split, rows in fixed.items() if len(rows)}
     described = describe_array(array, kind=settings.kind, limits=limits, where=found.where, source=found.source)
+    described = overridden(described, settings.columns)
     schema, codes = described.schema, None
     if found.labels is not None:
         codes, label = encode_labels(found.labels[: len(array)], name=found.label_name, limits=limits)

@@ -17,7 +17,7 @@ from headwater.data.codecs.registry import part_from_json
 from headwater.data.context import ContextCodec
 from headwater.data.schema import Schema
 from headwater.errors import CheckpointError, DataError
-from headwater.events import ContextSpec, Encoding, EventSpec, Segment
+from headwater.events import ContextSpec, Encoding, EventSpec, Segment, Support
 from headwater.rng import Rng
 from headwater.settings import DataSettings
 
@@ -224,7 +224,8 @@ def _merged(segments: list[Segment]) -> list[Segment]:
     merged: list[Segment] = []
     for segment in segments:
         plain = segment.model_copy(update={"name": ""})
-        if merged and merged[-1].model_copy(update={"size": plain.size}) == plain:
+        alone = segment.support in (Support.SPHERE, Support.SIMPLEX)  # each is one point
+        if merged and not alone and merged[-1].model_copy(update={"size": plain.size}) == plain:
             merged[-1] = merged[-1].model_copy(update={"size": merged[-1].size + plain.size})
         else:
             merged.append(plain)

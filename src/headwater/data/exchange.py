@@ -15,6 +15,7 @@ from headwater.data.describe import HUGE
 from headwater.data.labels import decode_labels, look_up_labels
 from headwater.data.limits import LIMITS
 from headwater.data.schema import Schema
+from headwater.data.supports import put_on_supports
 from headwater.data.tables.encode import check_column, decode_column, encode_frame
 from headwater.data.tables.frames import frame_to_polars, is_frame, polars_to_kind
 from headwater.data.tables.source import require_polars
@@ -150,4 +151,4 @@ def _from_rows(schema: Schema, array: np.ndarray) -> np.ndarray:
             continue
         for i in range(piece.shape[1]):
             check_column(piece[:, i], column)
-    return flat
+    return put_on_supports(flat, schema.kept)

@@ -12,6 +12,7 @@ from headwater.data.dataset import Dataset
 from headwater.data.open import open_dataset
 from headwater.data.schema import Schema
 from headwater.data.split import count_duplicates, count_leaks
+from headwater.errors import UnsupportedEventError
 from headwater.events import Encoding
 from headwater.progress import Progress
 from headwater.settings import DataSettings
@@ -106,11 +107,19 @@ def inspect(data: Any = None, settings: DataSettings | None = None, *, progress:
         DataError: it cannot be read.
     """
     dataset = open_dataset(data, settings, progress=progress)
-    from headwater.data.codec import Codec
-
-    seen = {str(encoding): str(Codec.fit(dataset, encoding).event) for encoding in Encoding}
+    seen = {str(encoding): _seen(dataset, encoding) for encoding in Encoding}
     leaks = count_leaks(dataset.hashes, dataset.splits)
     return Inspection(dataset, count_duplicates(dataset.hashes), leaks, seen)
+
+
+def _seen(dataset: Dataset, encoding: Encoding) -> str:
+    """The event in this encoding, or why there is none."""
+    from headwater.data.codec import Codec
+
+    try:
+        return str(Codec.fit(dataset, encoding).event)
+    except UnsupportedEventError as error:
+        return f"nothing: {error.message}"
 
 
 def sheet(pictures: np.ndarray, schema: Schema, columns: int = 8) -> Image.Image:

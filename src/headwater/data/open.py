@@ -12,7 +12,7 @@ from headwater.data.detect import detect_kind
 from headwater.data.hashing import hash_rows
 from headwater.data.limits import LIMITS, Limits
 from headwater.data.readers import reader
-from headwater.data.schema import Schema
+from headwater.data.schema import CONTINUOUS, Schema
 from headwater.data.split import count_duplicates, count_leaks, split_rows
 from headwater.errors import DataError, UsageError
 from headwater.progress import Progress, SilentProgress
@@ -83,7 +83,7 @@ def _split(reading: Reading, settings: DataSettings, progress: Progress) -> Data
 
 def _warn_of_repeats(reading: Reading, hashes: Any, splits: Any, settings: DataSettings) -> None:
     duplicates = count_duplicates(hashes)
-    continuous = any(column.type in ("real", "positive", "interval") for column in reading.schema.kept)
+    continuous = any(column.type in CONTINUOUS for column in reading.schema.kept)
     if continuous and duplicates > 0.01 * len(hashes):
         reading.warnings.append(
             f"{duplicates} of {len(hashes)} rows are duplicates: the likelihood of real columns can grow without bound."

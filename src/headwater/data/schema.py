@@ -13,11 +13,15 @@ from pydantic import Field, model_validator
 from headwater.config import Config
 from headwater.errors import DataError, did_you_mean
 
-__all__ = ["Column", "ColumnType", "Label", "Schema"]
+__all__ = ["CONTINUOUS", "Column", "ColumnType", "Label", "Schema"]
 
 ColumnType = Literal[
-    "real", "positive", "interval", "integer", "ordinal", "binary", "categorical", "datetime", "constant", "drop"
-]
+    "real", "positive", "interval", "circle", "sphere", "simplex",
+    "integer", "ordinal", "binary", "categorical", "datetime", "constant", "drop",
+]  # fmt: skip
+CONTINUOUS = ("real", "positive", "interval", "circle", "sphere", "simplex")
+"""Types whose values are no lattice."""
+
 _MAX_BYTES = 64_000_000
 
 
@@ -31,10 +35,11 @@ class Column(Config):
     name: str = Field(description="its name")
     type: ColumnType = Field("real", description="decides support and codec; 'drop' leaves it out")
     size: int = Field(1, ge=1, description="how many consecutive elements of an array it stands for")
-    low: float | None = Field(None, description="least value: integer, interval, datetime")
-    high: float | None = Field(None, description="greatest value: integer, interval, datetime")
+    low: float | None = Field(None, description="least value: integer, interval, datetime; where a circle is cut")
+    high: float | None = Field(None, description="greatest value: integer, interval, datetime; one turn on: circle")
     step: float = Field(1.0, gt=0, description="distance of neighbouring values: integer, datetime (seconds)")
     categories: tuple[str, ...] = Field((), description="values, as text: categorical, binary; in order: ordinal")
+    group: str = Field("", description="which unit vector or composition it is a part of: sphere, simplex")
     missing: bool = Field(False, description="whether values may be missing")
     missing_tokens: tuple[str, ...] = Field((), description="further texts that stand for a missing value")
     unknown: Literal["error", "other"] = Field("error", description="what an unseen category becomes")
@@ -45,13 +50,23 @@ class Column(Config):
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Column:
-        if self.type == "interval" and (self.low is None or self.high is None or self.low >= self.high):
-            raise ValueError(f"column {self.name!r} of type interval needs low < high")
+        ends = self.low is not None and self.high is not None and self.low < self.high
+        if self.type in ("interval", "circle") and not ends:
+            raise ValueError(f"column {self.name!r} of type {self.type} needs low < high")
+        if self.type in ("sphere", "simplex") and self.missing:
+            raise ValueError(
+                f"column {self.name!r} of type {self.type} cannot have missing values: leave those rows out"
+            )
         if self.type == "integer" and self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"column {self.name!r} needs low <= high")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r} names a category twice")
         return self
+
+    @property
+    def point(self) -> tuple[str, str]:
+        """What columns that form one unit vector or composition have in common."""
+        return self.type, self.group or (self.name if self.size > 1 else "")
 
     @property
     def cardinality(self) -> int | None:
@@ -94,6 +109,11 @@ class Schema(Config):
         kept = sum(column.size for column in self.columns if column.type != "drop")
         if self.columns and kept != math.prod(self.shape):
             raise ValueError(f"columns cover {kept} elements, shape {self.shape} has {math.prod(self.shape)}")
+        sizes: dict[tuple[str, str], int] = {}
+        for column in self.kept:
+            sizes[column.point] = sizes.get(column.point, 0) + column.size
+        if any(kind in ("sphere", "simplex") and size < 2 for (kind, _), size in sizes.items()):
+            raise ValueError("a unit vector or composition needs at least two columns of one type and group")
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError("two columns have the same name")

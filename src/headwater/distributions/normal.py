@@ -26,7 +26,10 @@ class StandardNormal(Base):
         self.features = features
 
     def log_prob(
-        self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
+        self,
+        z: Float[Tensor, "batch features"],
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
     ) -> Float[Tensor, " batch"]:
         return -0.5 * z.square().sum(dim=1) - 0.5 * self.features * math.log(2 * math.pi)
 

@@ -65,6 +65,13 @@ _BUILT_IN = tuple(
             "flows.argmax:ArgmaxFlow",
             "one flow for rows of reals, whole numbers and categories; bound",
         ),
+        (
+            "flow-mixture",
+            "flow",
+            "flows.mixture:FlowMixture",
+            "several flows, weighted; exact likelihood",
+        ),
+        ("manifold", "flow", "flows.manifold:ManifoldFlow", "angles, unit vectors, compositions; exact likelihood"),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
         (

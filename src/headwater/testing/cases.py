@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ _CLASSES = ("a", "b", "c")
 
 def events(encoding: Encoding) -> dict[str, EventSpec]:
     """One event per kind of data, in an encoding: a vector, a table's row, a picture, and two tiny ones."""
+    if encoding is Encoding.SUPPORTED:
+        return _supported()
     if encoding is not Encoding.NATIVE:
         return {
             "line": EventSpec.real(1),
@@ -46,6 +49,22 @@ def events(encoding: Encoding) -> dict[str, EventSpec]:
             ),
         ),
         "image": EventSpec.pixels(1, 4, 6, levels=5),
+    }
+
+
+def _supported() -> dict[str, EventSpec]:
+    """Events in sets that are no vector spaces, each alone, and all in one row."""
+    interval = Segment(support=Support.INTERVAL, low=-1, high=3, name="share")
+    circle = Segment(support=Support.CIRCLE, name="angle")
+    sphere, simplex = (Segment(support=s, size=3, name=s.value) for s in (Support.SPHERE, Support.SIMPLEX))
+    mixed = (Segment(size=2), Segment(support=Support.POSITIVE), interval, circle, sphere, simplex)
+    return {
+        "interval": EventSpec(shape=(1,), segments=(interval,)),
+        "circle": EventSpec(shape=(1,), segments=(circle,)),
+        "torus": EventSpec(shape=(2,), segments=(circle.model_copy(update={"size": 2}),)),
+        "sphere": EventSpec(shape=(3,), segments=(sphere,)),
+        "simplex": EventSpec(shape=(3,), segments=(simplex,)),
+        "mixed": EventSpec(shape=(11,), segments=mixed),
     }
 
 
@@ -83,13 +102,29 @@ class Case:
     @staticmethod
     def _column(segment: Segment, start: int, rng: Rng, dtype: torch.dtype) -> Tensor:
         if not segment.support.discrete:
-            return rng.normal(f"column {start}", segment.size, dtype=dtype)
+            return _continuous(segment, rng.normal(f"column {start}", segment.size, dtype=dtype))
         count = segment.cardinality
         assert count is not None
         return (rng.uniform(f"column {start}", segment.size, dtype=dtype) * count).floor() + (segment.low or 0.0)
 
     def __str__(self) -> str:
         return f"{self.cls.__name__} on {self.name}{' given a label' if self.context.size else ''}"
+
+
+def _continuous(segment: Segment, noise: Tensor) -> Tensor:
+    """Normal noise brought into a support."""
+    match segment.support:
+        case Support.POSITIVE:
+            return noise.exp()
+        case Support.INTERVAL | Support.CIRCLE:
+            low, high = segment.low or 0.0, 2 * math.pi if segment.high is None else segment.high
+            return low + (high - low) * torch.sigmoid(noise)
+        case Support.SPHERE:
+            return noise / noise.norm(dim=1, keepdim=True)
+        case Support.SIMPLEX:
+            return torch.softmax(noise, dim=1)
+        case _:
+            return noise
 
 
 @functools.lru_cache(maxsize=4)

@@ -6,16 +6,18 @@ B events, D elements. All laws run in float64 unless they are about float32.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from headwater.events import Support
+from headwater.events import Segment, Support
 from headwater.models.base import Batch, ClosedForm, Density, GenerativeModel, Invertible, Latent
 from headwater.rng import Rng
 from headwater.scores import Score
 from headwater.testing.cases import Case
+from headwater.testing.cells import CELLS
 
 __all__ = ["LAWS"]
 
@@ -85,12 +87,27 @@ def samples_are_events(case: Case) -> None:
     assert torch.isfinite(x).all(), "samples are not finite"
     for place, segment in case.event.slices():
         values = x.reshape(n, -1)[:, place]
+        _check_continuous(values, segment)
         if segment.support.discrete:
             low = segment.low or 0.0
             high = low + (segment.cardinality or 0) - 1
             assert (values == values.round()).all(), f"{segment.name or place}: samples are not whole numbers"
             assert (values >= low).all(), f"{segment.name or place}: below {low}"
             assert (values <= high).all(), f"{segment.name or place}: above {high}"
+
+
+def _check_continuous(values: Tensor, segment: Segment) -> None:
+    name = segment.name or segment.support.value
+    if segment.support is Support.POSITIVE:
+        assert (values > 0).all(), f"{name}: samples are not positive"
+    if segment.support in (Support.INTERVAL, Support.CIRCLE):
+        low, high = segment.low or 0.0, 2 * math.pi if segment.high is None else segment.high
+        assert ((values >= low) & (values <= high)).all(), f"{name}: samples beyond {low:g} .. {high:g}"
+    if segment.support is Support.SPHERE:
+        assert ((values.norm(dim=1) - 1).abs() < _ROUND_OFF).all(), f"{name}: samples are not unit vectors"
+    if segment.support is Support.SIMPLEX:
+        assert (values >= 0).all(), f"{name}: samples have negative parts"
+        assert ((values.sum(dim=1) - 1).abs() < _ROUND_OFF).all(), f"{name}: parts do not sum to one"
 
 
 def a_sample_does_not_depend_on_its_batch(case: Case) -> None:
@@ -142,7 +159,7 @@ def a_score_does_not_depend_on_its_batch(case: Case) -> None:
 
 
 def density_integrates_to_one(case: Case) -> None:
-    """Quadrature on a line or plane, enumeration on a small alphabet; a bound stays at or below one."""
+    """Quadrature where the support has one or two dimensions, enumeration on a small alphabet; a bound stays below."""
     grid = _grid(case)
     if not issubclass(case.cls, Density) or grid is None:
         return
@@ -166,6 +183,8 @@ def _grid(case: Case) -> tuple[Tensor, float] | None:
         step = 0.125
         axis = torch.arange(-8, 8, step, dtype=torch.float64)
         return torch.cartesian_prod(axis, axis), step * step
+    if case.name in CELLS:
+        return CELLS[case.name]()
     if case.event.is_discrete and case.event.size <= 4:
         values = [range(int(s.low or 0), int(s.low or 0) + (s.cardinality or 0)) for _, s in case.event.slices()]
         return torch.tensor(list(itertools.product(*values)), dtype=torch.float64), 1.0
@@ -175,7 +194,7 @@ def _grid(case: Case) -> tuple[Tensor, float] | None:
 def samples_follow_the_density(case: Case) -> None:
     """The probability integral transform of samples on a line is uniform; counts fit on an alphabet."""
     grid = _grid(case)
-    if not issubclass(case.cls, Density) or grid is None or case.name == "plane":
+    if not issubclass(case.cls, Density) or grid is None or (case.event.size > 1 and not case.event.is_discrete):
         return
     (x, cell), model = grid, case.build()
     n, context = 4000, case.contexts(1)

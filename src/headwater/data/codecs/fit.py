@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headwater.data.codecs.codes import Codes
 from headwater.data.codecs.constant import Constant
+from headwater.data.codecs.kept import Kept, Points
 from headwater.data.codecs.lattice import Cells, Lattice, fit_cells, pad_cells
 from headwater.data.codecs.race import Race, class_shares
 from headwater.data.codecs.spline import fit_knots, pad_knots
@@ -19,7 +20,7 @@ from headwater.data.codecs.standard import Continuous, Shape, to_line
 if TYPE_CHECKING:
     from headwater.data.codecs.plan import Group, Member
 
-__all__ = ["fit_codes", "fit_constant", "fit_continuous", "fit_lattice", "fit_race", "wild"]
+__all__ = ["fit_codes", "fit_constant", "fit_continuous", "fit_kept", "fit_lattice", "fit_points", "fit_race", "wild"]
 
 _TINY = 1e-300
 _WILD = 1e4
@@ -141,6 +142,17 @@ def fit_continuous(members: Sequence[Member], group: Group) -> Continuous:
         slopes=d,
         last=last,
     )
+
+
+def fit_kept(members: Sequence[Member], group: Group) -> Kept:
+    """Nothing to fit but the ends."""
+    low, high = _vector([m.column.low for m in members]), _vector([m.column.high for m in members])
+    return Kept([m.index for m in members], support=group.support, missing=group.missing, low=low, high=high)
+
+
+def fit_points(members: Sequence[Member], group: Group) -> Points:
+    """Nothing to fit."""
+    return Points([m.index for m in members], support=group.support)
 
 
 def _robust(line: np.ndarray) -> tuple[float, float]:

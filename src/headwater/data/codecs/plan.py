@@ -9,9 +9,19 @@ from typing import Literal
 import numpy as np
 
 from headwater.data.codecs.base import Part
-from headwater.data.codecs.fit import fit_codes, fit_constant, fit_continuous, fit_lattice, fit_race, wild
+from headwater.data.codecs.fit import (
+    fit_codes,
+    fit_constant,
+    fit_continuous,
+    fit_kept,
+    fit_lattice,
+    fit_points,
+    fit_race,
+    wild,
+)
 from headwater.data.codecs.pixels import ALPHA, LinearPixels, LogitPixels, NativePixels
 from headwater.data.schema import Column, Schema
+from headwater.errors import UnsupportedEventError
 from headwater.events import Encoding, Support
 
 __all__ = ["SMALL", "Member", "plan_columns", "plan_pixels"]
@@ -48,6 +58,7 @@ class Group:
     support: str = ""
     classes: int = 0
     reads: Literal["value", "missing"] = "value"
+    point: str = ""
 
 
 def plan_pixels(schema: Schema, encoding: Encoding) -> Part:
@@ -82,7 +93,7 @@ def _members(schema: Schema, values: np.ndarray) -> Iterator[Member]:
 def _groups(member: Member, schema: Schema, encoding: Encoding, categorical: str) -> Iterator[Group]:
     """The part of the column's values and, where values can be missing and no class says so, its indicator."""
     native, column = encoding is Encoding.NATIVE, member.column
-    group = _discrete(column, native, categorical) or _continuous(member, schema)
+    group = _discrete(column, native, categorical) or _shaped(column, encoding) or _continuous(member, schema)
     yield group
     says_so = group.fit is fit_race or (group.fit is fit_codes and group.support == Support.CATEGORICAL)
     if column.missing and not says_so:
@@ -120,4 +131,19 @@ def _continuous(member: Member, schema: Schema) -> Group:
     column = member.column
     curved = column.map == "quantile" or (column.map == "auto" and schema.kind == "table")
     bent = curved or wild(member.present)
-    return Group(fit_continuous, column.missing, column.type, int(bent))
+    support = "interval" if column.type == "circle" else column.type  # cut open, where a model knows no circles
+    return Group(fit_continuous, column.missing, support, int(bent))
+
+
+def _shaped(column: Column, encoding: Encoding) -> Group | None:
+    """Bounded, closed and joint supports, for a model that knows them."""
+    if column.type in ("sphere", "simplex"):
+        if encoding is Encoding.SUPPORTED:
+            return Group(fit_points, support=column.type, point=column.point[1])
+        raise UnsupportedEventError(
+            f"Column {column.name!r} is of type {column.type}, which the encoding {encoding.value!r} has no place for.",
+            hint=f"Choose the model manifold, or read it as reals: --set data.columns.{column.name}.type=real",
+        )
+    if column.type in ("interval", "circle") and encoding is Encoding.SUPPORTED:
+        return Group(fit_kept, column.missing, column.type)
+    return None

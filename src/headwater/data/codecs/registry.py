@@ -8,6 +8,7 @@ from typing import Any
 from headwater.data.codecs.base import Part
 from headwater.data.codecs.codes import Codes
 from headwater.data.codecs.constant import Constant
+from headwater.data.codecs.kept import Kept, Points
 from headwater.data.codecs.lattice import Lattice
 from headwater.data.codecs.pixels import LinearPixels, LogitPixels, NativePixels
 from headwater.data.codecs.race import Race
@@ -17,7 +18,19 @@ from headwater.errors import CheckpointError, did_you_mean
 __all__ = ["PARTS", "part_from_json"]
 
 PARTS: dict[str, type[Part]] = {
-    part.kind: part for part in (Codes, Constant, Continuous, Lattice, LinearPixels, LogitPixels, NativePixels, Race)
+    part.kind: part
+    for part in (
+        Codes,
+        Constant,
+        Continuous,
+        Kept,
+        Lattice,
+        LinearPixels,
+        LogitPixels,
+        NativePixels,
+        Points,
+        Race,
+    )
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from headwater.data.describe import HUGE
 from headwater.data.schema import Column
+from headwater.data.supports import check_points, wrapped
 from headwater.data.tables.source import require_polars
 from headwater.data.tables.survey import as_numbers, as_seconds, as_texts
 from headwater.errors import DataError, did_you_mean
@@ -29,6 +30,7 @@ def encode_frame(frame: pl.DataFrame, columns: tuple[Column, ...], *, start: int
         if column.name not in frame.columns:
             raise DataError(f"There is no column {column.name!r}.", hint=did_you_mean(column.name, frame.columns))
         matrix[:, i] = encode_column(frame.get_column(column.name), column, start=start)
+    check_points(matrix, columns, start)
     return matrix
 
 
@@ -50,7 +52,7 @@ def encode_column(series: pl.Series, column: Column, *, start: int = 0) -> np.nd
         values = _numbers(series, column, start)
     values = np.array(values, dtype=np.float64)
     check_column(values, column, start)
-    return values
+    return wrapped(values, column)
 
 
 def _codes(series: pl.Series, column: Column, start: int) -> np.ndarray:
@@ -140,7 +142,7 @@ def decode_column(values: np.ndarray, column: Column) -> pl.Series:
         series = series.set(pl.Series(absent), None)
         return _cast_texts(series, column)
     if column.decimals is not None:
-        values = np.round(values, column.decimals)
+        values = wrapped(np.round(values, column.decimals), column)
     series = pl.Series(column.name, values).fill_nan(None)
     if column.source.startswith(("Date", "Duration")) or column.type == "datetime":
         micro = (series * 1_000_000).round().cast(pl.Int64)

@@ -8,6 +8,7 @@ from typing import Any
 
 from headwater.data.limits import Limits
 from headwater.data.schema import Column
+from headwater.data.supports import circle_ends
 from headwater.data.tables.survey import CAP, Survey
 from headwater.errors import ConfigError, DataError, did_you_mean
 
@@ -45,6 +46,8 @@ def describe_column(survey: Survey, override: Mapping[str, Any], limits: Limits,
         findings.notes.append(f"Column {survey.name!r}: {tokens} is read as missing.")
     kind = str(override.get("type") or _detect(survey, limits, findings))
     fields = _fields(survey, kind, limits) | dict(override)
+    if kind == "circle":
+        fields |= circle_ends(survey.name, survey.low, survey.high, override)
     column = Column.parse(fields, where=f"data.columns.{survey.name}")
     if column.unknown == "other" and column.categories and "other" not in column.categories:
         column = column.model_copy(update={"categories": (*column.categories, "other")})
@@ -138,7 +141,7 @@ def _fields(survey: Survey, kind: str, limits: Limits) -> dict[str, Any]:
         fields |= {"low": survey.low, "high": survey.high}
     if kind == "datetime":
         fields["step"] = survey.grid / _MICRO
-    if kind in ("real", "positive", "interval") and survey.decimals < 7:
+    if kind in ("real", "positive", "interval", "circle") and survey.decimals < 7:
         fields["decimals"] = survey.decimals
     return fields
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.estimated import estimates, surrogate
-from headwater.distributions.base import Base
+from headwater.distributions.base import Base, Estimated
 from headwater.rng import Rng
+from headwater.scores import Score
 
 __all__ = ["Flow"]
 
@@ -36,16 +37,31 @@ class Flow(nn.Module):
         context: Float[Tensor, "batch context"] | None = None,
         rng: Rng | None = None,
     ) -> Float[Tensor, " batch"]:
-        """``log p(x | context)`` in nats; given ``rng``, layers that prefer to be trained by an estimate use one."""
-        z, ladj = self.bijection(x, context) if rng is None else surrogate(self.bijection, x, context, rng)
-        return self.base.log_prob(z, context) + ladj
+        """``log p(x | context)`` in nats; given ``rng``, in the form to train by.
 
-    def estimates(
-        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None, rng: Rng, draws: int
-    ) -> Float[Tensor, "draws batch"]:
-        """Independent unbiased estimates of ``log p(x | context)`` in nats, where log-determinants are costly."""
+        Layers that prefer to be trained by an estimate use one, and the base its own form, see :class:`Base`.
+        """
+        z, ladj = self.bijection(x, context) if rng is None else surrogate(self.bijection, x, context, rng)
+        return self.base.log_prob(z, context, rng) + ladj
+
+    def score(self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None) -> Score:
+        """``log p(x | context)`` with its kind: an estimate where the base's constant is one."""
+        z, ladj = self.bijection(x, context)
+        value = self.base.log_prob(z, context) + ladj
+        if not isinstance(self.base, Estimated):
+            return Score(value, "exact")
+        return Score(value, "estimate", self.base.standard_error(z), {"constant_draws": self.base.draws})
+
+    def estimate(
+        self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None, rng: Rng, draws: int
+    ) -> Score:
+        """The mean of unbiased estimates of ``log p(x | context)``, where log-determinants are costly."""
         z, ladj = estimates(self.bijection, x, context, rng, draws)
-        return self.base.log_prob(z, context) + ladj
+        value = self.base.log_prob(z, context) + ladj.mean(dim=0)
+        variance = ladj.var(dim=0) / draws
+        if isinstance(self.base, Estimated):
+            variance = variance + self.base.standard_error(z).square()
+        return Score(value, "estimate", variance.sqrt(), {"log-determinant": "roulette", "draws": draws})
 
     def sample_and_log_prob(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -12,7 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection, initialize
-from headwater.distributions.normal import StandardNormal
+from headwater.bijections.combinators import Compose
+from headwater.bijections.logistic import Logistic
+from headwater.distributions.bases import BaseName, build_base
 from headwater.errors import UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
@@ -40,6 +41,15 @@ class FlowConfig(ModelConfig):
     """What every flow is asked."""
 
     embedding: int = Field(0, ge=0, le=4096, description="length of a learned embedding of the context; 0: as it is")
+    base: BaseName = Field(
+        "normal",
+        description="density of the noise; student-t: heavy tails; mixture: several modes; uniform: on the unit box,"
+        " behind a logistic function; resampled: a learned accept-reject density, whose likelihood is an estimate",
+    )
+    base_components: int = Field(8, ge=2, le=1024, description="Gaussians of the base 'mixture'")
+    base_degrees: float | None = Field(
+        None, ge=0.1, le=1000, description="degrees of freedom of the base 'student-t'; None: learned per dimension"
+    )
 
 
 class FlowSampling(Options):
@@ -57,10 +67,10 @@ class EstimatedScoring(Options):
 
 
 class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
-    """A flow on the flattened event with a standard normal base; leaves say which bijection.
+    """A flow on the flattened event with a simple base; leaves say which bijection.
 
-    The likelihood is exact and the loss is the mean of ``-log p(x | c)`` in nats.
-    Codes and noise are the same thing.
+    The likelihood is exact (an estimate with a resampled base) and the loss is the mean of
+    ``-log p(x | c)`` in nats. Codes and noise are the same thing.
 
     Args:
         config: The leaf's configuration.
@@ -88,7 +98,11 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         if size and config.embedding:
             self.embedding = ResidualMLP(size, config.embedding, width=max(64, config.embedding), blocks=1)
             size = config.embedding
-        self.flow = Flow(self.bijection(event.size, size), StandardNormal(event.size))
+        bijection = self.bijection(event.size, size)
+        if config.base == "uniform":
+            bijection = Compose(bijection, Logistic())
+        base = build_base(config.base, event.size, components=config.base_components, degrees=config.base_degrees)
+        self.flow = Flow(bijection, base)
 
     @abstractmethod
     def bijection(self, features: int, context: int) -> Bijection:
@@ -115,12 +129,10 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         chosen = self.Scoring.parse(budget, where="scoring")
         given = self.given(context, x)
         if not isinstance(chosen, EstimatedScoring) or chosen.draws is None:
-            return Score(self.flow.log_prob(x.flatten(1), given), "exact")
+            return self.flow.score(x.flatten(1), given)
         if rng is None:
             raise UsageError("An estimate of the likelihood draws noise.", hint="Pass rng=Rng.of(seed, len(x)).")
-        values = self.flow.estimates(x.flatten(1), given, rng.fold("log-determinant"), chosen.draws)
-        stderr = values.std(dim=0) / math.sqrt(chosen.draws)
-        return Score(values.mean(dim=0), "estimate", stderr, {"log-determinant": "roulette", "draws": chosen.draws})
+        return self.flow.estimate(x.flatten(1), given, rng.fold("log-determinant"), chosen.draws)
 
     @torch.no_grad()
     def sample(
@@ -134,7 +146,16 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     def sample_and_log_prob(
         self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
     ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
-        """An event per key of ``rng`` with its log-density in nats, in one pass, with gradients."""
+        """An event per key of ``rng`` with its log-density in nats, in one pass, with gradients.
+
+        Raises:
+            UsageError: gradients are recorded, and draws of the base do not carry them.
+        """
+        if torch.is_grad_enabled() and not self.flow.base.reparameterized:
+            raise UsageError(
+                f"Samples carry no gradient with the base {type(self.flow.base).__name__}.",
+                hint="Use the base normal, student-t or uniform, or draw under torch.no_grad().",
+            )
         like = next(self.parameters())
         given = self.given(context, like.new_zeros(rng.n))
         x, log_prob = self.flow.sample_and_log_prob(rng, given, dtype=like.dtype)

@@ -35,6 +35,7 @@ class FlowDistribution(Distribution):
     ) -> None:
         own = torch.Size() if context is None else context.shape[:-1]
         self._model = model
+        self.has_rsample = model.flow.base.reparameterized
         shape = own if batch_shape is None else batch_shape
         self._context = None if context is None else context.expand(*shape, context.shape[-1])
         super().__init__(shape, torch.Size(model.event.shape), validate_args=False)

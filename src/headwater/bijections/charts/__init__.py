@@ -1,0 +1,1 @@
+"""Charts: a support in coordinates that are lines, circles and boxes."""
