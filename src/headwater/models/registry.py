@@ -43,6 +43,7 @@ _BUILT_IN = tuple(
         ("sos", "flow", "flows.sos:SOS", "sum-of-squares polynomials; exact likelihood"),
         ("bernstein", "flow", "flows.bernstein:BernsteinFlow", "Bernstein polynomials; exact likelihood"),
         ("planar", "flow", "flows.planar:PlanarFlow", "planar flow; exact likelihood, for smooth densities"),
+        ("tarflow", "flow", "flows.tarflow:TarFlow", "causal transformers over patches; exact likelihood"),
         ("radial", "flow", "flows.radial:RadialFlow", "radial flow; exact likelihood, for smooth densities"),
         ("sylvester", "flow", "flows.sylvester:SylvesterFlow", "Sylvester flow; exact likelihood"),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),

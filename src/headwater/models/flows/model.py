@@ -32,7 +32,7 @@ from headwater.networks.mlp import ResidualMLP
 from headwater.rng import Rng
 from headwater.scores import Score
 
-__all__ = ["FlowConfig", "FlowModel", "FlowSampling"]
+__all__ = ["AbstractFlow", "FlowConfig", "FlowModel", "FlowSampling"]
 
 
 class FlowConfig(ModelConfig):
@@ -47,10 +47,9 @@ class FlowSampling(Options):
     temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
 
 
-class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
-    """A flow on the flattened event with a standard normal base; leaves say which bijection.
+class AbstractFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+    """A bijection of the flattened event with a standard normal base, before how it is trained and sampled is said.
 
-    The likelihood is exact and the loss is the mean of ``-log p(x | c)`` in nats.
     Codes and noise are the same thing.
 
     Args:
@@ -62,7 +61,6 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         UnsupportedEventError: an element of the event is not an unbounded real.
     """
 
-    Sampling = FlowSampling
     encoding: ClassVar[Encoding] = Encoding.REAL
     monitor: ClassVar[str | None] = "nll"
 
@@ -90,30 +88,6 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
 
     def initialize(self, batch: Batch, rng: Rng) -> None:
         initialize(self.flow.bijection, batch.x.flatten(1), self.given(batch.context, batch.x))
-
-    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
-        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x)).mean()
-        return Losses(nll, {"nll": nll})
-
-    def log_prob(
-        self,
-        x: Float[Tensor, "batch *event"],
-        *,
-        context: Float[Tensor, "batch context"] | None = None,
-        rng: Rng | None = None,
-        **budget: Any,
-    ) -> Score:
-        self.Scoring.parse(budget, where="scoring")
-        return Score(self.flow.log_prob(x.flatten(1), self.given(context, x)), "exact")
-
-    @torch.no_grad()
-    def sample(
-        self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
-    ) -> Float[Tensor, "n *event"]:
-        chosen = FlowSampling.parse(options, where="sampling")
-        like = next(self.parameters())
-        z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
-        return self.from_noise(z, context=context)
 
     def sample_and_log_prob(
         self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
@@ -169,3 +143,36 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
             context = like.new_zeros(like.shape[0], self.context.size)
         context = context.to(like.dtype)
         return context if self.embedding is None else self.embedding(context)
+
+
+class FlowModel(AbstractFlow):
+    """A flow on the flattened event with a standard normal base; leaves say which bijection.
+
+    The likelihood is exact and the loss is the mean of ``-log p(x | c)`` in nats.
+    """
+
+    Sampling = FlowSampling
+
+    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
+        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x)).mean()
+        return Losses(nll, {"nll": nll})
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "batch *event"],
+        *,
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
+        **budget: Any,
+    ) -> Score:
+        self.Scoring.parse(budget, where="scoring")
+        return Score(self.flow.log_prob(x.flatten(1), self.given(context, x)), "exact")
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
+    ) -> Float[Tensor, "n *event"]:
+        chosen = FlowSampling.parse(options, where="sampling")
+        like = next(self.parameters())
+        z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
+        return self.from_noise(z, context=context)
