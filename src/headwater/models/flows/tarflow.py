@@ -14,6 +14,7 @@ from headwater.bijections.affine import Affine
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.causal_transformer import Solver, TransformerAutoregressive
 from headwater.bijections.combinators import Compose
+from headwater.bijections.marginal import Marginal
 from headwater.bijections.mixture_cdf import MixtureCDF
 from headwater.bijections.permutation import Permutation
 from headwater.bijections.rational_quadratic import RationalQuadratic
@@ -34,6 +35,13 @@ class TarFlowConfig(FlowConfig):
     blocks: int = Field(2, ge=1, le=64, description="transformers, each reading in the other direction than the last")
     map: Literal["affine", "spline", "mixture"] = Field(
         "spline", description="how an element moves: affine as in the paper, by a spline, or by a mixture of logistics"
+    )
+    marginal: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="bins of a spline before the transformers that is laid by the data, one per"
+        " channel or column; 0: none; None: 32 for pictures, none for rows",
     )
     bins: int = Field(16, ge=2, le=64, description="spline: bins")
     bound: float = Field(4.0, gt=0, le=100, description="spline: it acts on [-bound, bound], beyond is the identity")
@@ -117,9 +125,12 @@ class TarFlow(AbstractFlow):
 
     def bijection(self, features: int, context: int) -> Bijection:
         config, (shape, patch) = self.config, self._layout()
+        marginal = 32 if config.marginal is None and self.event.is_image else config.marginal or 0
         parts: list[Bijection] = []
+        if marginal:
+            parts.append(Marginal(features, shape[0] if self.event.is_image else features, bins=marginal))
         for number in range(config.blocks):
-            parts += [Permutation.reverse(features)] if number else []
+            parts += [Permutation.reverse(features)] if number else []  # the picture turned round: last patch first
             parts.append(
                 TransformerAutoregressive(
                     self._map(),
@@ -209,7 +220,7 @@ class TarFlow(AbstractFlow):
                     tolerance=chosen.tolerance,
                 )
             else:
-                assert isinstance(part, Permutation)
+                assert isinstance(part, Permutation | Marginal)
                 x, _ = part.inverse(x)
         if self.config.noise and chosen.denoise is not False:
             x = self._denoised(x, given)
