@@ -25,7 +25,7 @@ from headwater.rng import Rng
 from headwater.testing import LAWS
 from headwater.testing.check import supported_cases
 
-SMALL: dict[str, Any] = {"width": 8, "depth": 1, "heads": 2, "inner": 8, "bins": 5, "marginal": 6}
+SMALL: dict[str, Any] = {"width": 8, "depth": 1, "heads": 2, "inner": 8, "bins": 5, "marginal": 6, "blocks": 2}
 LAYOUTS = {  # shape, patch, inner, reach, map
     "odd": ((1, 5, 7), (1, 1), 0, 2, RationalQuadratic(4)),
     "odd, rows": ((1, 5, 7), (1, 7), 8, 1, RationalQuadratic(4)),

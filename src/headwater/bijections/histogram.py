@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 __all__ = ["adaptive_histogram"]
 
+_TINY = 1e-300  # the logarithm of an empty bin, which its mass of zero takes away
+
 
 def adaptive_histogram(
     mass: Float[np.ndarray, " cells"], width: Float[np.ndarray, " cells"], bins: int, least: float
@@ -35,7 +37,7 @@ def adaptive_histogram(
     ([2.0, 182.0], [2.0, 2.0])
     """
     assert bins * least <= width.sum() * (1 + 1e-9), "so many bins of that width do not fit"
-    mass, worth = mass.astype(float) + 1e-9, math.log(mass.sum() + 1)
+    mass, worth = mass.astype(float), math.log(mass.sum() + 1)
     while len(mass) > 1:
         loss = _score(mass[1:], width[1:]) + _score(mass[:-1], width[:-1])
         loss = loss - _score(mass[1:] + mass[:-1], width[1:] + width[:-1])
@@ -52,7 +54,7 @@ def adaptive_histogram(
 
 
 def _score(mass: np.ndarray, width: np.ndarray) -> np.ndarray:
-    return np.asarray(mass * np.log(mass / width))
+    return np.asarray(mass * np.log(np.maximum(mass, _TINY) / width))
 
 
 def _merged(values: np.ndarray, first: int) -> np.ndarray:

@@ -32,7 +32,12 @@ __all__ = ["TarFlow", "TarFlowConfig", "TarFlowSampling"]
 class TarFlowConfig(FlowConfig):
     """Architecture of a transformer autoregressive flow, and the noise it is trained with."""
 
-    blocks: int = Field(2, ge=1, le=64, description="transformers, each reading in the other direction than the last")
+    blocks: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="transformers, each reading in the other direction than the last; None: 1, or 8 of affine maps",
+    )
     map: Literal["affine", "spline", "mixture"] = Field(
         "spline", description="how an element moves: affine as in the paper, by a spline, or by a mixture of logistics"
     )
@@ -129,7 +134,7 @@ class TarFlow(AbstractFlow):
         parts: list[Bijection] = []
         if marginal:
             parts.append(Marginal(features, shape[0] if self.event.is_image else features, bins=marginal))
-        for number in range(config.blocks):
+        for number in range(config.blocks or (8 if config.map == "affine" else 1)):
             parts += [Permutation.reverse(features)] if number else []  # the picture turned round: last patch first
             parts.append(
                 TransformerAutoregressive(
