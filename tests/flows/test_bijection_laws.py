@@ -97,9 +97,8 @@ BIJECTIONS |= {
     "qr": lambda: QRLinear(D),
     "sylvester": lambda: Sylvester(D),
     "sylvester, two, context": lambda: Sylvester(D, 2, context=C),
-    "marginal": lambda: Marginal(D, bins=6),
-    "marginal, each": lambda: Marginal(D, D, bins=6),
-    "transformer, affine": lambda: TransformerAutoregressive(Affine(), (1, 1, D), (1, 1), width=8, depth=1, heads=2),
+    "marginal": lambda: Marginal(D, D, bins=6),
+    "transformer": lambda: TransformerAutoregressive(Affine(), (1, 1, D), (1, 1), width=8, depth=1, heads=2),
     "transformer, context": lambda: TransformerAutoregressive(
         MixtureCDF(3), (1, 1, D), (1, 1), context=C, width=8, depth=2, heads=2, reach=1
     ),

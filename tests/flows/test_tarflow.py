@@ -101,7 +101,7 @@ def test_a_patch_moves_by_the_patches_before_it_alone(layout: str) -> None:
 
 
 @pytest.mark.parametrize("solver", ["sweep", "jacobi"])
-@pytest.mark.parametrize("layout", ["odd", "colour"])
+@pytest.mark.parametrize("layout", ["odd, columns", "colour"])
 def test_guidance_extrapolates_the_parameters(layout: str, solver: Any) -> None:
     net = block(layout)
     z, c = draw(net)
@@ -129,10 +129,10 @@ def test_guidance_of_an_affine_map_is_that_of_the_paper() -> None:
 
 def test_jacobi_leaves_rows_alone_that_have_arrived() -> None:
     net = block("odd")
-    z, c = draw(net, 6)
+    z, c = draw(net, 4)
     together, _ = net.generate(z, c, solver="jacobi", tolerance=1e-2)
     assert (together - net.generate(z, c)[0]).abs().max() < 0.1
-    for row in range(6):
+    for row in range(4):
         alone, _ = net.generate(z[row : row + 1], c[row : row + 1], solver="jacobi", tolerance=1e-2)
         torch.testing.assert_close(alone[0], together[row], rtol=1e-12, atol=1e-12)
 
@@ -195,10 +195,9 @@ def test_noise_is_added_in_training_and_named_in_the_score() -> None:
     assert not plain.log_prob(x).protocol
 
 
-@pytest.mark.parametrize("settings", [{}, {"map": "affine", "inner": 0, "marginal": 0, "noise": 0.1}])
 @pytest.mark.parametrize("law", LAWS)
-def test_laws_hold_on_pictures(law: str, settings: dict[str, Any]) -> None:
-    for case in supported_cases(TarFlow, SMALL | settings):
+def test_laws_hold_on_pictures(law: str) -> None:
+    for case in supported_cases(TarFlow, SMALL):
         if case.name == "image":
             LAWS[law](case)
 
@@ -246,6 +245,14 @@ def test_what_does_not_fit_is_refused() -> None:
         flow(picture).sample(2, rng=Rng.of(0, 2), guidance=2.0)
     with pytest.raises(UsageError, match="no noise"):
         flow(picture).sample(2, rng=Rng.of(0, 2), denoise=True)
+
+
+def test_the_affine_flow_of_the_paper_is_several_blocks() -> None:
+    model = flow(EventSpec.real(3, 4, 4), map="affine", inner=0, blocks=None, noise=0.1)
+    assert sum(isinstance(part, TransformerAutoregressive) for part in model.flow.bijection.modules()) == 8
+    total = model.loss(Batch(torch.randn(4, 3, 4, 4, dtype=torch.float64)), "model", Rng.of(0, 4)).total
+    gradients = torch.autograd.grad(total, list(model.parameters()))
+    assert all(bool((gradient != 0).any()) for gradient in gradients)
 
 
 def test_it_learns_that_rows_repeat() -> None:

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
+from headwater.bijections.guidance import Guidance
+from headwater.bijections.jacobi import jacobi
 from headwater.bijections.univariate import Univariate
 from headwater.networks.masked import MaskedMLP
 from headwater.networks.patch_transformer import PatchTransformer
@@ -31,7 +33,7 @@ class TransformerAutoregressive(Bijection):
     Vectors are pictures of one row with patches of one element.
 
     Normalizing Flows are Capable Generative Models (Zhai, Zhang, Nakkiran, Berthelot, Gu, Zheng, Chen, Bautista,
-    Jaitly & Susskind, 2024), https://arxiv.org/abs/2412.06329, section 2.
+    Jaitly & Susskind, 2024), https://arxiv.org/abs/2412.06329.
 
     Args:
         univariate: ``g``.
@@ -114,25 +116,21 @@ class TransformerAutoregressive(Bijection):
         solver: Solver = "sweep",
         tolerance: float = 0.0,
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        """The inverse without gradients, and with classifier-free guidance if asked for.
-
-        Guidance ``w`` moves with the parameters ``θ(0) + w (θ(c) - θ(0))``, which is still a bijection: section 3.3
-        of the paper, whose weight is ours minus one, for any ``g``.
+        """The inverse without gradients, and with :class:`~headwater.bijections.guidance.Guidance` if asked for.
 
         Args:
             z: Noise.
             context: The context.
-            guidance: ``w``: 1 as trained, 0 ignores the context.
-            free: The context that stands for "absent"; with it guidance takes one doubled batch.
+            guidance: Its weight: 1 as trained, 0 ignores the context.
+            free: The context that stands for "absent"; needed where ``guidance`` is not 1.
             solver: ``sweep``: patch after patch, with a cache of keys and values. ``jacobi``: all patches at once,
-                again and again from the last guess, until a row moves by no more than ``tolerance`` anywhere; exact
-                after as many passes as there are patches. Rows that have arrived are left alone.
+                again and again from the last guess, see :func:`~headwater.bijections.jacobi.jacobi`.
             tolerance: Of the Jacobi iteration.
         """
-        invert = self._jacobi if solver == "jacobi" else self._sweep
-        return invert(z, _Guidance(context, free, guidance), tolerance)
+        given = Guidance(context, free, guidance)
+        return self._jacobi(z, given, tolerance) if solver == "jacobi" else self._sweep(z, given)
 
-    def _sweep(self, z: Tensor, given: _Guidance, tolerance: float) -> tuple[Tensor, Tensor]:
+    def _sweep(self, z: Tensor, given: Guidance) -> tuple[Tensor, Tensor]:
         noise, total = self.reader.patches(z), z.new_zeros(z.shape[0])
         state = self.reader.start(given.copies * len(z), given.context)
         patch: Tensor | None = None
@@ -144,24 +142,18 @@ class TransformerAutoregressive(Bijection):
             total += ladj
         return state.known[: len(z), :-1].clone(), total
 
-    def _jacobi(self, z: Tensor, given: _Guidance, tolerance: float) -> tuple[Tensor, Tensor]:
-        x, total = torch.zeros_like(z), z.new_zeros(z.shape[0])
-        rows = torch.arange(len(z), device=z.device)
-        for _ in range(self.reader.tokens):
-            guess, ladj = self._pass(z[rows], x[rows], given.rows(rows))
-            moved = (guess - x[rows]).abs().amax(dim=1) > tolerance
-            x[rows], total[rows] = guess, ladj
-            rows = rows[moved]
-            if not len(rows):
-                break
-        return x, total
+    def _jacobi(self, z: Tensor, given: Guidance, tolerance: float) -> tuple[Tensor, Tensor]:
+        def update(rows: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self._pass(z[rows], x, given.rows(rows))
 
-    def _pass(self, z: Tensor, x: Tensor, given: _Guidance) -> tuple[Tensor, Tensor]:
+        return jacobi(update, torch.zeros_like(z), self.reader.tokens, tolerance)
+
+    def _pass(self, z: Tensor, x: Tensor, given: Guidance) -> tuple[Tensor, Tensor]:
         """All patches from the last guess of the ones before them."""
+        n, (tokens, elements) = len(z), self.reader.order.shape
         h = self._read(x.repeat(given.copies, 1), given.context).flatten(0, 1)
         patches, ladj = self._patch_sweep(self.reader.patches(z).flatten(0, 1), h, given)
-        half = patches[: len(z) * self.reader.tokens].view(len(z), *self.reader.order.shape)
-        return self.reader.flatten(half), ladj.view(len(z), -1).sum(dim=1)
+        return self.reader.flatten(patches[: n * tokens].view(n, tokens, elements)), ladj.view(n, tokens).sum(dim=1)
 
     def _read(self, x: Tensor, context: Tensor | None) -> Float[Tensor, "batch tokens width"]:
         shown = None if self.show is None else self.show(self.reader.patches(x)[:, :-1])
@@ -183,7 +175,7 @@ class TransformerAutoregressive(Bijection):
             x, ladj = self.univariate.inverse(z, self._theta(h, x))
         return x, ladj
 
-    def _patch_sweep(self, z: Tensor, h: Tensor, given: _Guidance) -> tuple[Tensor, Tensor]:
+    def _patch_sweep(self, z: Tensor, h: Tensor, given: Guidance) -> tuple[Tensor, Tensor]:
         """A patch of each row, as often as ``h`` has copies of the row, and the sum of its log-derivatives."""
         if self.within is None:
             parameters = self._theta(h, z.new_zeros(len(h), z.shape[1]))
@@ -197,29 +189,3 @@ class TransformerAutoregressive(Bijection):
             return x.repeat(given.copies)[:, None]
 
         return self.within.sweep(len(h), choose, h), total
-
-
-class _Guidance:
-    """The contexts of a batch, twice as long where guidance compares two, and how their parameters are mixed."""
-
-    def __init__(self, context: Tensor | None, free: Tensor | None, weight: float) -> None:
-        assert weight == 1 or (context is not None and free is not None), "guidance needs two contexts"
-        self._context, self._free, self._weight = context, free, weight
-        self.copies = 1 if weight == 1 else 2
-
-    @property
-    def context(self) -> Tensor | None:
-        if self._context is None or self._free is None or self.copies == 1:
-            return self._context
-        return torch.cat([self._context, self._free])
-
-    def rows(self, index: Tensor) -> _Guidance:
-        context, free = (None if c is None else c[index] for c in (self._context, self._free))
-        return _Guidance(context, free, self._weight)
-
-    def mix(self, parameters: Tensor) -> Tensor:
-        """``θ(0) + w (θ(c) - θ(0))``."""
-        if self.copies == 1:
-            return parameters
-        conditional, free = parameters.chunk(2)
-        return free + self._weight * (conditional - free)

@@ -232,7 +232,7 @@ class TarFlow(AbstractFlow):
         return x.reshape(-1, *self.event.shape)
 
     def _denoised(self, y: Tensor, given: Tensor | None) -> Tensor:
-        """``y + σ² ∇_y log p(y)``, the mean of the event given the noisy one (Tweedie's formula): section 3.2."""
+        """``y + σ² ∇_y log p(y)``, the mean of the event given the noisy one (Tweedie's formula)."""
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             (score,) = torch.autograd.grad(self.flow.log_prob(y, given).sum(), y)
