@@ -49,7 +49,7 @@ class TarFlowConfig(FlowConfig):
         " channel or column; 0: none; None: 32 for pictures, none for rows",
     )
     bins: int = Field(16, ge=2, le=64, description="spline: bins")
-    bound: float = Field(4.0, gt=0, le=100, description="spline: it acts on [-bound, bound], beyond is the identity")
+    bound: float = Field(4.0, gt=0, le=100, description="the splines act on [-bound, bound], beyond is the identity")
     components: int = Field(8, ge=1, le=64, description="mixture: logistics")
     patch: tuple[int, int] | None = Field(
         None, description="height and width of a token's patch; None: at least 4 pixels, at most 200 tokens"
@@ -133,7 +133,9 @@ class TarFlow(AbstractFlow):
         marginal = 32 if config.marginal is None and self.event.is_image else config.marginal or 0
         parts: list[Bijection] = []
         if marginal:
-            parts.append(Marginal(features, shape[0] if self.event.is_image else features, bins=marginal))
+            parts.append(
+                Marginal(features, shape[0] if self.event.is_image else features, bins=marginal, bound=config.bound)
+            )
         for number in range(config.blocks or (8 if config.map == "affine" else 1)):
             parts += [Permutation.reverse(features)] if number else []  # the picture turned round: last patch first
             parts.append(
