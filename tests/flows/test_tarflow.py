@@ -191,7 +191,7 @@ def test_noise_is_added_in_training_and_named_in_the_score() -> None:
     assert torch.equal(noisy.loss(Batch(x), "model", rng).total, plain.loss(Batch(y), "model", rng).total)
     score = noisy.log_prob(x)
     assert torch.equal(score.value, plain.log_prob(x).value)
-    assert list(score.protocol.values()) == [0.3]
+    assert score.protocol == {"density": "of events with noise of standard deviation 0.3"}
     assert not plain.log_prob(x).protocol
 
 

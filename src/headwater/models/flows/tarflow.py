@@ -194,7 +194,8 @@ class TarFlow(AbstractFlow):
         **budget: Any,
     ) -> Score:
         self.Scoring.parse(budget, where="scoring")
-        protocol = {"density of events with noise": self.config.noise} if self.config.noise else {}
+        noise = self.config.noise
+        protocol = {"density": f"of events with noise of standard deviation {noise:g}"} if noise else {}
         return Score(self.flow.log_prob(x.flatten(1), self.given(context, x)), "exact", protocol=protocol)
 
     @torch.no_grad()
