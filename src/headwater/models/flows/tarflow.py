@@ -48,7 +48,7 @@ class TarFlowConfig(FlowConfig):
         description="bins of a spline before the transformers that is laid by the data, one per"
         " channel or column; 0: none; None: 32 for pictures, none for rows",
     )
-    bins: int = Field(16, ge=2, le=64, description="spline: bins")
+    bins: int | None = Field(None, ge=2, le=64, description="spline: bins; None: 8 for pictures, 16 for rows")
     bound: float = Field(4.0, gt=0, le=100, description="the splines act on [-bound, bound], beyond is the identity")
     components: int = Field(8, ge=1, le=64, description="mixture: logistics")
     patch: tuple[int, int] | None = Field(
@@ -157,7 +157,9 @@ class TarFlow(AbstractFlow):
         config = self.config
         if config.map == "affine":
             return Affine()
-        return RationalQuadratic(config.bins, config.bound) if config.map == "spline" else MixtureCDF(config.components)
+        if config.map == "mixture":
+            return MixtureCDF(config.components)
+        return RationalQuadratic(config.bins or (8 if self.event.is_image else 16), config.bound)
 
     def _layout(self) -> tuple[tuple[int, int, int], tuple[int, int]]:
         """The event as a picture, and its patch, after everything that does not fit was refused."""
