@@ -124,7 +124,10 @@ class TarFlow(AbstractFlow):
         "training": {"batch_size": 256, "ema": 0.999},
         "optimizer": {"lr": 2e-3, "betas": (0.9, 0.98), "weight_decay": 0.05, "clip": 1.0},
     }
-    picture_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"training": {"batch_size": 32, "ema": 0.995}}
+    picture_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "training": {"batch_size": 32, "ema": 0.995},
+        "optimizer": {"lr": 3e-3},
+    }
 
     config: TarFlowConfig
 
