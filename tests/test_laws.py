@@ -34,6 +34,7 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "unaf": {"transforms": 1, "width": 16, "blocks": 1, "embedding": 4, "integrand": 8, "nodes": 16},
     "bernstein": {"transforms": 2, "width": 16, "blocks": 1, "degree": 8},
     "bnaf": {"transforms": 1, "hidden": 4},
+    "tarflow": {"width": 16, "depth": 1, "heads": 2, "inner": 8, "bins": 4, "marginal": 4, "blocks": 2},
     "planar": {"transforms": 4},
     "radial": {"transforms": 4},
     "sylvester": {"transforms": 2},
@@ -41,12 +42,10 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "otflow": {"width": 8, "steps": 2},
     "residual": {"transforms": 2, "width": 8},
     "gaussianization": {"transforms": 2, "components": 6},
-}
-FEW = {("line", False), ("plane", False), ("vector", True)}
-FEW_OF = {"argmax": {("line", False), ("alphabet", True), ("table", True)}}
     "flow-mixture": {"components": 2, "component": {"name": "realnvp", "transforms": 1, "width": 8, "blocks": 1}},
     "manifold": {"transforms": 2, "width": 16, "blocks": 1, "bins": 4},
 }
+FEW_OF = {"argmax": {("line", False), ("alphabet", True), ("table", True)}}
 FEW = {("line", False), ("plane", False), ("vector", True)}
 FEW |= {(name, False) for name in ("circle", "sphere", "simplex")} | {("mixed", True)}
 BASES = {  # any flow takes any base

@@ -95,14 +95,11 @@ def test_pixel_transformer_is_strictly_triangular_over_patches(patch: tuple[int,
     event = EventSpec(shape=(2, 4, 4), segments=(Segment(size=32),))
     model = pixels(event, patch=patch, reach=reach)
     x = torch.randn(1, 32, dtype=torch.float64)
-    sees = torch.autograd.functional.jacobian(lambda v: model._inputs(v, None)[0].sum(-1), x)[:, 0]
-    hidden = torch.autograd.functional.jacobian(lambda v: model.transformer(model._inputs(v, None))[0, :, 0], x)[:, 0]
-    tokens = model.order.shape[0]
-    for seen in (sees, hidden):
-        for t in range(tokens):
-            later = model.order[t:].flatten()
-            assert torch.equal(seen[t, later], torch.zeros(len(later), dtype=torch.float64)), f"token {t} sees ahead"
-    before = hidden[-1, model.order[:-1].flatten()]
+    hidden = torch.autograd.functional.jacobian(lambda v: model._read(v, None)[0, :, 0], x)[:, 0]
+    for t in range(model.reader.tokens):
+        later = model.reader.order[t:].flatten()
+        assert torch.equal(hidden[t, later], torch.zeros(len(later), dtype=torch.float64)), f"token {t} sees ahead"
+    before = hidden[-1, model.reader.order[:-1].flatten()]
     assert bool((before != 0).all()), "the last token sees every earlier pixel"
 
 
@@ -110,9 +107,9 @@ def test_pixel_transformer_scores_depend_on_earlier_patches_alone() -> None:
     model = pixels(EventSpec.pixels(1, 4, 4, levels=5), patch=(1, 2))
     x = torch.randint(0, 5, (1, 16)).double()
     whole = model.log_prob_tokens(x)
-    for t in range(model.order.shape[0]):
+    for t in range(model.reader.order.shape[0]):
         changed = x.clone()
-        changed[:, model.order[t:].flatten()] = (changed[:, model.order[t:].flatten()] + 1) % 5
+        changed[:, model.reader.order[t:].flatten()] = (changed[:, model.reader.order[t:].flatten()] + 1) % 5
         torch.testing.assert_close(model.log_prob_tokens(changed)[:, :t], whole[:, :t])
         assert bool((model.log_prob_tokens(changed)[:, t] != whole[:, t]).all())
 

@@ -7,9 +7,9 @@ import torch
 from headwater.distributions.toys import TOYS
 from headwater.events import ContextSpec, EventSpec
 from headwater.models.autoregressives.made import MADE, MADEConfig
-from headwater.models.autoregressives.patches import causal_window, choose_patch, patch_order
 from headwater.models.autoregressives.pixel_transformer import PixelTransformer, PixelTransformerConfig
 from headwater.models.base import Batch, GenerativeModel
+from headwater.networks.patches import causal_window, choose_patch, patch_order
 from headwater.rng import Rng
 
 

@@ -15,6 +15,7 @@ from headwater.bijections.autoregressive import Autoregressive
 from headwater.bijections.bernstein import Bernstein
 from headwater.bijections.bijection import Bijection, initialize
 from headwater.bijections.block_autoregressive import BlockAutoregressive
+from headwater.bijections.causal_transformer import TransformerAutoregressive
 from headwater.bijections.combinators import Compose, Indexed, Inverse, Repeat
 from headwater.bijections.coupling import Coupling
 from headwater.bijections.cubic_spline import CubicSpline
@@ -25,6 +26,7 @@ from headwater.bijections.householder import Householder
 from headwater.bijections.integrated import Integrated
 from headwater.bijections.linear_spline import LinearSpline
 from headwater.bijections.lu import LULinear
+from headwater.bijections.marginal import Marginal
 from headwater.bijections.mixed import MixedAutoregressive, MixedCoupling
 from headwater.bijections.mixture_cdf import MixtureCDF
 from headwater.bijections.permutation import Permutation
@@ -104,6 +106,14 @@ BIJECTIONS |= {
     "residual, swish": lambda: Residual(D, width=8, activation="lipswish"),
     "gaussianize": lambda: Gaussianize(D, 4),
     "gaussianize, logistic, context": lambda: Gaussianize(D, 4, kernel="logistic", context=C),
+    "marginal": lambda: Marginal(D, D, bins=6),
+    "transformer": lambda: TransformerAutoregressive(Affine(), (1, 1, D), (1, 1), width=8, depth=1, heads=2),
+    "transformer, context": lambda: TransformerAutoregressive(
+        MixtureCDF(3), (1, 1, D), (1, 1), context=C, width=8, depth=2, heads=2, reach=1
+    ),
+    "transformer, one patch, context": lambda: TransformerAutoregressive(
+        RationalQuadratic(4), (1, D, 1), (D, 1), context=C, width=8, depth=1, heads=2, inner=8
+    ),
     "block autoregressive": lambda: BlockAutoregressive(D, hidden=3),
     "block autoregressive, context": lambda: BlockAutoregressive(D, context=C, hidden=3, order=[3, 0, 4, 1, 2]),
 }

@@ -25,15 +25,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headwater.bijections.box import Knots, bin_of, knots, pick_bin, shares
+from headwater.bijections.box import Bin, Knots, bin_of, knots, pick_bin, shares
 from headwater.bijections.located_bin import MAX_SLOPE
 from headwater.bijections.spline_kernels import spline, spline_inverse
 from headwater.bijections.univariate import Univariate
 
-__all__ = ["RationalQuadratic", "rational_quadratic", "rational_quadratic_inverse"]
+__all__ = [
+    "RationalQuadratic",
+    "end_slopes",
+    "in_bin",
+    "in_bin_inverse",
+    "rational_quadratic",
+    "rational_quadratic_inverse",
+]
 
 
-def _slopes(raw: Float[Tensor, "*shape given"], bins: int) -> Knots:
+def end_slopes(raw: Float[Tensor, "*shape given"], bins: int) -> Knots:
     """Slopes ``exp(a)`` with ``|a| < log(MAX_SLOPE)`` by a soft clamp; zero gives one."""
     inner = torch.exp(raw / (1 + raw.abs() / math.log(MAX_SLOPE)))
     if raw.shape[-1] == bins + 1:
@@ -47,6 +54,34 @@ def _slopes(raw: Float[Tensor, "*shape given"], bins: int) -> Knots:
 def _log_slope(s: Tensor, d0: Tensor, d1: Tensor, xi: Tensor, eta: Tensor, denominator: Tensor) -> Tensor:
     numerator = d1 * xi.square() + 2 * s * xi * eta + d0 * eta.square()
     return 2 * torch.log(s) + torch.log(numerator) - 2 * torch.log(denominator)
+
+
+def in_bin(x: Float[Tensor, "*shape"], at: Bin) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """``y`` and ``log dy/dx`` in the bins that the elements fall into."""
+    x0, x1, y0, y1, d0, d1 = at
+    width, height = x1 - x0, y1 - y0
+    s = height / width
+    xi, eta = (x - x0) / width, (x1 - x) / width
+    denominator = s * (xi.square() + eta.square()) + (d0 + d1) * xi * eta
+    y = y0 + height * (xi * (s * xi + d0 * eta) / denominator)
+    ladj = _log_slope(s, d0, d1, xi, eta, denominator)
+    return y, ladj
+
+
+def in_bin_inverse(y: Float[Tensor, "*shape"], at: Bin) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """``x`` and ``log dx/dy`` in the bins that the elements fall into."""
+    x0, x1, y0, y1, d0, d1 = at
+    width, height = x1 - x0, y1 - y0
+    s = height / width
+    v, u = (y - y0) / height, (y1 - y) / height
+    q, product = d0 * u - d1 * v, 4 * s.square() * u * v
+    larger = torch.where(q >= 0, q, -q) + torch.sqrt(q.square() + product)
+    t = torch.where(q >= 0, larger, product / larger)
+    total = 2 * s * v + t
+    xi, eta = 2 * s * v / total, t / total
+    denominator = s * (xi.square() + eta.square()) + (d0 + d1) * xi * eta
+    ladj = -_log_slope(s, d0, d1, xi, eta, denominator)
+    return x0 + width * xi, ladj
 
 
 def rational_quadratic(
@@ -72,15 +107,9 @@ def rational_quadratic(
     """
     bins = widths.shape[-1]
     inside = (x.abs() < bound) | (slopes.shape[-1] >= bins)
-    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes, bins)
+    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), end_slopes(slopes, bins)
     clipped = x.clamp(-bound, bound)
-    x0, x1, y0, y1, d0, d1 = pick_bin(bin_of(clipped, xs), xs, ys, ds)
-    width, height = x1 - x0, y1 - y0
-    s = height / width
-    xi, eta = (clipped - x0) / width, (x1 - clipped) / width
-    denominator = s * (xi.square() + eta.square()) + (d0 + d1) * xi * eta
-    y = y0 + height * (xi * (s * xi + d0 * eta) / denominator)
-    ladj = _log_slope(s, d0, d1, xi, eta, denominator)
+    y, ladj = in_bin(clipped, pick_bin(bin_of(clipped, xs), xs, ys, ds))
     return torch.where(inside, y, x), torch.where(inside, ladj, torch.zeros_like(ladj))
 
 
@@ -94,20 +123,10 @@ def rational_quadratic_inverse(
     """``x = f^-1(y)`` and ``log dx/dy`` of :func:`rational_quadratic`, in closed form."""
     bins = widths.shape[-1]
     inside = (y.abs() < bound) | (slopes.shape[-1] >= bins)
-    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), _slopes(slopes, bins)
+    xs, ys, ds = knots(shares(widths), bound), knots(shares(heights), bound), end_slopes(slopes, bins)
     clipped = y.clamp(-bound, bound)
-    x0, x1, y0, y1, d0, d1 = pick_bin(bin_of(clipped, ys), xs, ys, ds)
-    width, height = x1 - x0, y1 - y0
-    s = height / width
-    v, u = (clipped - y0) / height, (y1 - clipped) / height
-    q, product = d0 * u - d1 * v, 4 * s.square() * u * v
-    larger = torch.where(q >= 0, q, -q) + torch.sqrt(q.square() + product)
-    t = torch.where(q >= 0, larger, product / larger)
-    total = 2 * s * v + t
-    xi, eta = 2 * s * v / total, t / total
-    denominator = s * (xi.square() + eta.square()) + (d0 + d1) * xi * eta
-    ladj = -_log_slope(s, d0, d1, xi, eta, denominator)
-    return torch.where(inside, x0 + width * xi, y), torch.where(inside, ladj, torch.zeros_like(ladj))
+    x, ladj = in_bin_inverse(clipped, pick_bin(bin_of(clipped, ys), xs, ys, ds))
+    return torch.where(inside, x, y), torch.where(inside, ladj, torch.zeros_like(ladj))
 
 
 class RationalQuadratic(Univariate):

@@ -12,7 +12,7 @@ from headwater.distributions.importance import ImportanceWeights
 from headwater.errors import DivergenceError
 from headwater.models.base import Batch, Losses
 from headwater.models.flows.flow import Flow
-from headwater.models.flows.model import FlowModel
+from headwater.models.flows.model import AbstractFlow
 from headwater.progress import Progress, SilentProgress
 from headwater.rng import Rng
 from headwater.settings import OptimizerSettings, RunSettings
@@ -57,7 +57,7 @@ class ReverseKL:
         path_gradient: See above.
     """
 
-    def __init__(self, model: FlowModel, log_density: LogDensity, *, path_gradient: bool = True) -> None:
+    def __init__(self, model: AbstractFlow, log_density: LogDensity, *, path_gradient: bool = True) -> None:
         self.model, self.log_density, self.path_gradient = model, log_density, path_gradient
         self._log_prob = _LogProb(model.flow)
 
@@ -73,7 +73,7 @@ class ReverseKL:
 
 
 def fit_to_density(
-    model: FlowModel,
+    model: AbstractFlow,
     log_density: LogDensity,
     *,
     steps: int = 2_000,
@@ -116,7 +116,7 @@ def fit_to_density(
 
 
 @torch.no_grad()
-def weigh(model: FlowModel, log_density: LogDensity, n: int, *, seed: int = 0) -> ImportanceWeights:
+def weigh(model: AbstractFlow, log_density: LogDensity, n: int, *, seed: int = 0) -> ImportanceWeights:
     """``n`` samples of a flow with their importance weights for a density."""
     like = next(model.parameters())
     x, log_q = model.sample_and_log_prob(Rng.of(seed, n, device=like.device).fold("weigh"))

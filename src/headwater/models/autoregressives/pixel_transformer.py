@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, final
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
 from headwater.distributions.heads import Heads
 from headwater.errors import UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
-from headwater.models.autoregressives.patches import causal_window, choose_patch, patch_order
 from headwater.models.base import Batch, Density, GenerativeModel, Losses, ModelConfig, Options, Paper, Player
 from headwater.networks.masked import MaskedMLP
-from headwater.networks.transformer import CausalTransformer
+from headwater.networks.patch_transformer import PatchTransformer
+from headwater.networks.patches import choose_patch
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -99,18 +99,21 @@ class PixelTransformer(GenerativeModel, Density):
     }
 
     config: PixelTransformerConfig
-    order: Int64[Tensor, "tokens elements"]
-    window: Int64[Tensor, "tokens neighbours"]
-    place: Int64[Tensor, " elements"]
 
     def __init__(self, config: PixelTransformerConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
         patch, shape = _patch(config, event), (event.shape[0], event.shape[1], event.shape[2])
-        self.register_buffer("order", patch_order(shape, patch), persistent=False)
-        self.register_buffer("place", torch.argsort(self.order.flatten()), persistent=False)
-        self.register_buffer("window", causal_window(shape, patch, config.reach), persistent=False)
-        tokens, elements = self.order.shape
+        self.reader = PatchTransformer(
+            shape,
+            patch,
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            reach=config.reach,
+            context=context.size,
+        )
+        tokens, elements = self.reader.tokens, self.reader.elements
         segment = event.segments[0].model_copy(update={"size": elements})
         self.low = segment.low or 0.0
         self.heads = Heads(
@@ -124,11 +127,6 @@ class PixelTransformer(GenerativeModel, Density):
         width, features = config.width, sum(self.heads.feature_sizes)
         self.value = nn.Embedding(elements * self.levels, width) if self.levels and tokens > 1 else None
         self.number = nn.Linear(features, width, bias=False) if tokens > 1 else None
-        self.near = nn.Linear(self.window.shape[1], width, bias=False) if self.window.shape[1] else None
-        self.row = nn.Parameter(torch.randn(event.shape[1] // patch[0], 1, width) * 0.1)
-        self.column = nn.Parameter(torch.randn(1, event.shape[2] // patch[1], width) * 0.1)
-        self.given = nn.Linear(context.size, width, bias=False) if context.size else None
-        self.transformer = CausalTransformer(width, config.depth, config.heads)
         self.within = MaskedMLP(
             elements,
             self.heads.parameter_sizes,
@@ -144,13 +142,10 @@ class PixelTransformer(GenerativeModel, Density):
     def players(self) -> tuple[Player, ...]:
         return (Player("model", tuple(self.parameters())),)
 
-    def _patches(self, flat: Float[Tensor, "batch pixels"]) -> Float[Tensor, "batch tokens elements"]:
-        return flat.index_select(1, self.order.flatten()).reshape(-1, *self.order.shape)
-
     def _scaled(self, flat: Float[Tensor, "batch pixels"]) -> Float[Tensor, "batch pixels_and_zero"]:
         """Every pixel as a number of order one, and a zero that stands for "not known"."""
-        x = self.heads.features(self._patches(flat).flatten(0, 1)).reshape(len(flat), -1)
-        return torch.cat([x.index_select(1, self.place), x.new_zeros(len(x), 1)], dim=1)
+        x = self.heads.features(self.reader.patches(flat).flatten(0, 1)).reshape(len(flat), *self.reader.order.shape)
+        return nn.functional.pad(self.reader.flatten(x), (0, 1))
 
     def _shown(self, patch: Float[Tensor, "*batch elements"]) -> Float[Tensor, "*batch width"]:
         """A patch as the transformer's input."""
@@ -162,26 +157,18 @@ class PixelTransformer(GenerativeModel, Density):
             shown = shown + self.value(code).sum(dim=-2)
         return torch.as_tensor(shown)
 
-    def _inputs(
-        self, flat: Float[Tensor, "batch pixels"], context: Tensor | None
-    ) -> Float[Tensor, "batch tokens width"]:
-        """What the transformer reads at every place; nothing of the patch at that place or after it."""
-        h = (self.row + self.column).flatten(0, 1).expand(len(flat), -1, -1)
-        if self.number is not None:
-            before = self._shown(self._patches(flat)[:, :-1])
-            h = h + nn.functional.pad(before, (0, 0, 1, 0))
-        if self.near is not None:
-            h = h + self.near(self._scaled(flat)[:, self.window])
-        if self.given is not None and context is not None:
-            h = h + self.given(context.to(h.dtype))[:, None]
-        return h
+    def _read(self, flat: Float[Tensor, "batch pixels"], context: Tensor | None) -> Float[Tensor, "batch tokens width"]:
+        """What is known before each patch."""
+        shown = None if self.number is None else self._shown(self.reader.patches(flat)[:, :-1])
+        out: Tensor = self.reader(shown, self._scaled(flat), context)
+        return out
 
     def log_prob_tokens(
         self, flat: Float[Tensor, "batch pixels"], context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch tokens"]:
         """``log p(x_t | x_t', c)`` of each patch of flattened events, in nats."""
-        h = self.transformer(self._inputs(flat, context)).flatten(0, 1)
-        patches = self._patches(flat).flatten(0, 1)
+        h = self._read(flat, context).flatten(0, 1)
+        patches = self.reader.patches(flat).flatten(0, 1)
         params = self.within(self.heads.features(patches), h)
         return self.heads.log_prob(params, patches).sum(dim=1).reshape(len(flat), -1)
 
@@ -205,36 +192,27 @@ class PixelTransformer(GenerativeModel, Density):
         self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
     ) -> Float[Tensor, "n *event"]:
         chosen = PixelTransformerSampling.parse(options, where="pixel-transformer")
-        x = self.row.new_full((n, self.event.size), self.low)
+        x = self.reader.row.new_full((n, self.event.size), self.low)
         if chosen.cache:
             self._cached(x, context, rng, chosen.temperature)
         else:
-            for token in range(self.order.shape[0]):
-                h = self.transformer(self._inputs(x, context))[:, token]
-                x[:, self.order[token]] = self._patch(h, rng.fold(token), chosen.temperature)
+            for token in range(self.reader.tokens):
+                h = self._read(x, context)[:, token]
+                x[:, self.reader.order[token]] = self._patch(h, rng.fold(token), chosen.temperature)
         return x.reshape(n, *self.event.shape)
 
     def _cached(self, x: Tensor, context: Tensor | None, rng: Rng, temperature: float) -> None:
         """Fill ``x`` patch by patch; each token goes through the transformer once."""
-        tokens = self.order.shape[0]
-        cache = self.transformer.cache(len(x), tokens)
-        fixed = (self.row + self.column).flatten(0, 1)
-        scaled = torch.zeros_like(x[:, :1]).repeat(1, x.shape[1] + 1)
-        given = 0 if self.given is None or context is None else self.given(context.to(x.dtype))
-        for token in range(tokens):
-            h = fixed[token] + given + torch.zeros_like(x[:, :1])
-            if token and self.number is not None:
-                h = h + self._shown(x[:, self.order[token - 1]])
-            if self.near is not None:
-                h = h + self.near(scaled[:, self.window[token]])
-            h = self.transformer.step(h, cache, token)
-            patch = self._patch(h, rng.fold(token), temperature)
-            x[:, self.order[token]] = patch
-            scaled[:, self.order[token]] = self.heads.features(patch)
+        state = self.reader.start(len(x), context)
+        for token in range(self.reader.tokens):
+            shown = self._shown(x[:, self.reader.order[token - 1]]) if token else None
+            patch = self._patch(self.reader.step(state, token, shown), rng.fold(token), temperature)
+            x[:, self.reader.order[token]] = patch
+            state.known[:, self.reader.order[token]] = self.heads.features(patch)
 
     def _patch(self, h: Float[Tensor, "n width"], rng: Rng, temperature: float) -> Float[Tensor, "n elements"]:
         """The elements of one patch given the transformer's output."""
-        patch = h.new_zeros(len(h), self.order.shape[1])
+        patch = h.new_zeros(len(h), self.reader.elements)
 
         def choose(element: int, params: Tensor) -> Tensor:
             patch[:, element] = self.heads.sample_element(element, params, rng, temperature=temperature)
@@ -244,8 +222,7 @@ class PixelTransformer(GenerativeModel, Density):
         return patch
 
     def extra_repr(self) -> str:
-        tokens, elements = self.order.shape
-        return f"{self.event}, {tokens} tokens of {elements} elements"
+        return f"{self.event}"
 
 
 def _patch(config: PixelTransformerConfig, event: EventSpec) -> tuple[int, int]:

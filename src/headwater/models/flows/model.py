@@ -34,7 +34,7 @@ from headwater.networks.mlp import ResidualMLP
 from headwater.rng import Rng
 from headwater.scores import Score
 
-__all__ = ["EstimatedScoring", "FlowConfig", "FlowModel", "FlowSampling"]
+__all__ = ["AbstractFlow", "EstimatedScoring", "FlowConfig", "FlowModel", "FlowSampling"]
 
 
 class FlowConfig(ModelConfig):
@@ -66,11 +66,10 @@ class EstimatedScoring(Options):
     )
 
 
-class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
-    """A flow on the flattened event with a simple base; leaves say which bijection.
+class AbstractFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+    """A bijection of the flattened event with a simple base, before how it is trained and sampled is said.
 
-    The likelihood is exact (an estimate with a resampled base) and the loss is the mean of
-    ``-log p(x | c)`` in nats. Codes and noise are the same thing.
+    Codes and noise are the same thing.
 
     Args:
         config: The leaf's configuration.
@@ -81,7 +80,6 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         UnsupportedEventError: an element of the event is not an unbounded real.
     """
 
-    Sampling = FlowSampling
     encoding: ClassVar[Encoding] = Encoding.REAL
     monitor: ClassVar[str | None] = "nll"
 
@@ -113,35 +111,6 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
 
     def initialize(self, batch: Batch, rng: Rng) -> None:
         initialize(self.flow.bijection, batch.x.flatten(1), self.given(batch.context, batch.x))
-
-    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
-        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x), rng).mean()
-        return Losses(nll, {"nll": nll})
-
-    def log_prob(
-        self,
-        x: Float[Tensor, "batch *event"],
-        *,
-        context: Float[Tensor, "batch context"] | None = None,
-        rng: Rng | None = None,
-        **budget: Any,
-    ) -> Score:
-        chosen = self.Scoring.parse(budget, where="scoring")
-        given = self.given(context, x)
-        if not isinstance(chosen, EstimatedScoring) or chosen.draws is None:
-            return self.flow.score(x.flatten(1), given)
-        if rng is None:
-            raise UsageError("An estimate of the likelihood draws noise.", hint="Pass rng=Rng.of(seed, len(x)).")
-        return self.flow.estimate(x.flatten(1), given, rng.fold("log-determinant"), chosen.draws)
-
-    @torch.no_grad()
-    def sample(
-        self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
-    ) -> Float[Tensor, "n *event"]:
-        chosen = FlowSampling.parse(options, where="sampling")
-        like = next(self.parameters())
-        z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
-        return self.from_noise(z, context=context)
 
     def sample_and_log_prob(
         self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
@@ -206,3 +175,42 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
             context = like.new_zeros(like.shape[0], self.context.size)
         context = context.to(like.dtype)
         return context if self.embedding is None else self.embedding(context)
+
+
+class FlowModel(AbstractFlow):
+    """A flow on the flattened event with a simple base; leaves say which bijection.
+
+    The likelihood is exact (an estimate with a resampled base) and the loss is the mean of
+    ``-log p(x | c)`` in nats.
+    """
+
+    Sampling = FlowSampling
+
+    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
+        nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x), rng).mean()
+        return Losses(nll, {"nll": nll})
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "batch *event"],
+        *,
+        context: Float[Tensor, "batch context"] | None = None,
+        rng: Rng | None = None,
+        **budget: Any,
+    ) -> Score:
+        chosen = self.Scoring.parse(budget, where="scoring")
+        given = self.given(context, x)
+        if not isinstance(chosen, EstimatedScoring) or chosen.draws is None:
+            return self.flow.score(x.flatten(1), given)
+        if rng is None:
+            raise UsageError("An estimate of the likelihood draws noise.", hint="Pass rng=Rng.of(seed, len(x)).")
+        return self.flow.estimate(x.flatten(1), given, rng.fold("log-determinant"), chosen.draws)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
+    ) -> Float[Tensor, "n *event"]:
+        chosen = FlowSampling.parse(options, where="sampling")
+        like = next(self.parameters())
+        z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
+        return self.from_noise(z, context=context)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, constraints
 from headwater.rng import Rng
 
 if TYPE_CHECKING:
-    from headwater.models.flows.model import FlowModel
+    from headwater.models.flows.model import AbstractFlow
 
 __all__ = ["FlowDistribution"]
 
@@ -31,7 +31,7 @@ class FlowDistribution(Distribution):
     has_rsample = True
 
     def __init__(
-        self, model: FlowModel, context: Tensor | None = None, *, batch_shape: torch.Size | None = None
+        self, model: AbstractFlow, context: Tensor | None = None, *, batch_shape: torch.Size | None = None
     ) -> None:
         own = torch.Size() if context is None else context.shape[:-1]
         self._model = model
