@@ -33,6 +33,7 @@ def descend(
     optimizer: OptimizerSettings,
     title: str,
     hint: str,
+    watch: Callable[[int], None] | None = None,
     progress: Progress | None = None,
 ) -> list[float]:
     """Minimize a loss; its value at every step.
@@ -48,6 +49,7 @@ def descend(
         optimizer: AdamW and its schedule.
         title: Of the phase.
         hint: What to do where steps are left out again and again.
+        watch: Called after each step with the number of steps done.
         progress: Who hears how far it is.
 
     Raises:
@@ -70,4 +72,6 @@ def descend(
                     f"{skipped} steps in a row gave a loss or gradient that is not finite.", hint=hint
                 )
             phase.advance(1, loss=losses[-1])
+            if watch is not None:
+                watch(step + 1)
     return losses
