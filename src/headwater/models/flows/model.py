@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection, initialize
+from headwater.bijections.combinators import layers
 from headwater.distributions.normal import StandardNormal
 from headwater.errors import UnsupportedEventError
 from headwater.events import ContextSpec, Encoding, EventSpec
@@ -19,6 +20,7 @@ from headwater.models.base import (
     DataInitialized,
     Density,
     GenerativeModel,
+    Gradual,
     Invertible,
     Latent,
     Losses,
@@ -47,7 +49,7 @@ class FlowSampling(Options):
     temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
 
 
-class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+class FlowModel(GenerativeModel, Density, Latent, Invertible, Gradual, DataInitialized):
     """A flow on the flattened event with a standard normal base; leaves say which bijection.
 
     The likelihood is exact and the loss is the mean of ``-log p(x | c)`` in nats.
@@ -65,6 +67,7 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     Sampling = FlowSampling
     encoding: ClassVar[Encoding] = Encoding.REAL
     monitor: ClassVar[str | None] = "nll"
+    stages_are_events: ClassVar[bool] = False
 
     def __init__(self, config: FlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
@@ -158,6 +161,16 @@ class FlowModel(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
         return self.from_noise(z, context=context)
+
+    def stages(
+        self, z: Float[Tensor, "batch noise"], count: int, *, context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch noise"], ...]:
+        given, found = self.given(context, z), [z]
+        for part in reversed(layers(self.flow.bijection)):
+            z = part.inverse(z, given)[0]
+            found.append(z)
+        places = torch.linspace(0, len(found) - 1, min(count, len(found))).round().long().tolist()
+        return tuple(found[place].flatten(1) for place in places)
 
     def given(
         self, context: Float[Tensor, "batch context"] | None, like: Float[Tensor, "batch *shape"]
