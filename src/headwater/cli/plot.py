@@ -31,7 +31,8 @@ def plot(
     """Draw a run: its density, its samples beside data, and how it carries noise into data.
 
     Written to a folder, by default RUN/plots: density.svg (one or two columns of numbers), samples.svg, way.svg and the
-    animation way.gif (flows by their layers, flow matching along its equation). Needs matplotlib.
+    animation way.gif: flows layer by layer, flow matching along its equation; more than two columns and pictures of a
+    flow by noise that grows. Needs matplotlib.
 
     Args:
         run: Run folder.

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from headwater.evaluation.subject import Rows
+from headwater.evaluation.way import titles
+from headwater.models.base import Gradual, Invertible
 from headwater.rng import Rng
 from headwater.runs.sampling import model_device, model_dtype
 
@@ -15,7 +19,9 @@ if TYPE_CHECKING:
     from headwater.data.schema import Schema
     from headwater.runs.run import Run
 
-__all__ = ["PlotJob"]
+__all__ = ["TEMPERATURE", "PlotJob"]
+
+TEMPERATURE = "T ="
 
 
 @dataclass
@@ -62,3 +68,21 @@ class PlotJob:
         z = rng.normal("plot", run.model.event.size, dtype=model_dtype(run.model))
         labels = run.labels(None, n, seed=self.seed)
         return z, run.codec.encode_context(None if labels is None else labels.to(z.device), n)
+
+    @torch.no_grad()
+    def stages(self, n: int, count: int, *, hidden: bool) -> tuple[list[Tensor], list[str]]:
+        """Flattened events as they come out of noise, first to last, and what each stage is; none for other models.
+
+        Along an equation; or through the layers of a flow, where these can be looked at (``hidden``); otherwise of
+        noise that grows from none (temperature 0: the mode) to all of it.
+        """
+        model = self.run.model
+        z, context = self.noise(n)
+        if isinstance(model, Gradual) and (hidden or model.stages_are_events):
+            found = list(model.stages(z, count, context=context))
+            return found, titles(len(found), events=model.stages_are_events)
+        if isinstance(model, Invertible):
+            grades = np.linspace(0, 1, count).tolist()
+            events = [model.from_noise(t * z, context=context).flatten(1) for t in grades]
+            return events, [f"{TEMPERATURE} {t:.1f}" for t in grades]
+        return [], []

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Shaped
 from PIL import Image
 
 from headwater.evaluation.canvas import new_figure, svg_bytes
 from headwater.evaluation.plot_job import PlotJob
-from headwater.evaluation.plot_way import STAGES, gif
+from headwater.evaluation.plot_way import STAGES, gif, way_title
 from headwater.evaluation.subject import decode
-from headwater.evaluation.way import titles
-from headwater.models.base import Gradual, Invertible
 from headwater.runs.sheets import make_grid
 
 __all__ = ["draw_pictures"]
 
 _TILES = 16
 _ROWS = 6
+_TILE = 96  # least pixels per side in the animation
+
+Pictures = Float[np.ndarray, "_ channels height width"]
 
 
 def draw_pictures(job: PlotJob) -> dict[str, bytes]:
@@ -45,29 +45,18 @@ def draw_pictures(job: PlotJob) -> dict[str, bytes]:
     _show(axes, sheet)
     width = sheet.width / len(stages)
     axes.set_xticks([(i + 0.5) * width for i in range(len(stages))], labels)
-    figure.suptitle(job.title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(way_title(job, labels), fontsize=11, fontweight="bold", x=0.01, ha="left")
     files["way.svg"] = svg_bytes(figure)
     if job.frames:
         path, _ = _growing(job, job.frames)
-        files["way.gif"] = gif([make_grid(stage[:_TILES], columns=4).convert("RGB") for stage in path])
+        scale = max(1, _TILE // max(path[0].shape[2:]))
+        files["way.gif"] = gif([make_grid(stage, columns=4, scale=scale).convert("RGB") for stage in path])
     return files
 
 
-def _growing(job: PlotJob, count: int) -> tuple[list[Float[np.ndarray, "n *shape"]], list[str]]:
-    """Pictures along an equation, or of noise that grows from none (temperature 0, the mode) to all of it."""
-    model = job.run.model
-    z, context = job.noise(_TILES)
-    with torch.no_grad():
-        if isinstance(model, Gradual) and model.stages_are_events:
-            events = list(model.stages(z, count, context=context))
-            labels = titles(len(events), events=True)
-        elif isinstance(model, Invertible):
-            grades = np.linspace(0, 1, count).tolist()
-            events = [model.from_noise(t * z, context=context).flatten(1) for t in grades]
-            labels = [f"T = {t:.1f}" for t in grades]
-        else:
-            return [], []
-    shape = model.event.shape
+def _growing(job: PlotJob, count: int) -> tuple[list[Pictures], list[str]]:
+    events, labels = job.stages(_TILES, count, hidden=False)
+    shape = job.run.model.event.shape
     return [_grey(job, decode(job.run, event.reshape(-1, *shape))) for event in events], labels
 
 

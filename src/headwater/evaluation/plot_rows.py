@@ -17,6 +17,7 @@ Values = Float[np.ndarray, "_ d"]
 LogProb = Callable[[Values], Float[np.ndarray, " n"]]
 
 _LINE, _SIDE = 400, 120
+_COARSE = 64  # per side, where each figure takes an equation or many draws
 _MOST_POINTS = 2_000
 _BINS = 40
 _DEPTH = 9.0  # nats below its height down to which a density is drawn
@@ -60,7 +61,8 @@ def density_map(
     title: str,
 ) -> bytes:
     """The model's log-density as colours; beside it the same with the data on top."""
-    grids = [np.linspace(low, high, _SIDE) for low, high in reach]
+    side = _SIDE if kind.startswith("exact") else _COARSE
+    grids = [np.linspace(low, high, side) for low, high in reach]
     x, y = np.meshgrid(*grids)
     log_p = log_prob(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
     top = float(log_p[np.isfinite(log_p)].max())
@@ -74,7 +76,7 @@ def density_map(
         )
         if i and real is not None:
             few = real[:_MOST_POINTS]
-            axes.scatter(few[:, 0], few[:, 1], s=3, color=INK, alpha=0.45, linewidths=0, rasterized=True)
+            axes.scatter(few[:, 0], few[:, 1], s=_dot(len(few)), color=INK, alpha=0.5, linewidths=0, rasterized=True)
         axes.set_xlim(*reach[0])
         axes.set_ylim(*reach[1])
         axes.set_xlabel(columns[0])
@@ -97,7 +99,7 @@ def samples_beside(columns: Sequence[str], real: Values | None, fake: Values) ->
     for i, (points, name, colour) in enumerate(sides):
         axes = figure.add_subplot(1, len(sides), i + 1)
         few = points[:_MOST_POINTS]
-        axes.scatter(few[:, 0], few[:, 1], s=4, color=colour, alpha=0.5, linewidths=0, rasterized=True)
+        axes.scatter(few[:, 0], few[:, 1], s=_dot(len(few)), color=colour, alpha=0.6, linewidths=0, rasterized=True)
         axes.set_xlim(*reach[0])
         axes.set_ylim(*reach[1])
         axes.set_title(f"{name}, {len(few)} points")
@@ -112,10 +114,12 @@ def samples_beside(columns: Sequence[str], real: Values | None, fake: Values) ->
 def pairs(columns: Sequence[Column], real: Values | None, fake: Values, title: str) -> bytes:
     """A square of panels: each column's shares on the diagonal, pairs below it: data grey, samples coloured."""
     count = len(columns)
-    figure = new_figure(2.3 * count + 0.6, 2.15 * count + 0.8)
+    figure = new_figure(max(4.6, 2.3 * count + 0.6), 2.15 * count + 0.8)
     panels = figure.subplots(count, count, squeeze=False)
-    sides = [(fake, GENERATED)] if real is None else [(real, REAL), (fake, GENERATED)]
-    reach = [_reach(column, sides[0][0][:, i]) for i, column in enumerate(columns)]
+    sides = [(fake, GENERATED)] if real is None else [(fake, GENERATED), (real, REAL)]
+    shown = fake if real is None else real
+    most = min(_MOST_POINTS // 2, max(300, 4 * len(shown)))  # lest samples hide the data
+    reach = [_reach(column, shown[:, i]) for i, column in enumerate(columns)]
     for i in range(count):
         for j in range(count):
             axes = panels[i, j]
@@ -126,8 +130,17 @@ def pairs(columns: Sequence[Column], real: Values | None, fake: Values, title: s
                 if i == j:
                     _marginal(axes, columns[i], values[:, i], colour, reach[i])
                 else:
-                    x, y = (_spread(columns[k], values[: _MOST_POINTS // 2, k], k) for k in (j, i))
-                    axes.scatter(x, y, s=3, color=colour, alpha=0.4, linewidths=0, rasterized=True)
+                    few = values[: most if colour == GENERATED else _MOST_POINTS // 2]
+                    x, y = (_spread(columns[k], few[:, k], k) for k in (j, i))
+                    axes.scatter(
+                        x,
+                        y,
+                        s=_dot(len(x)),
+                        color=colour if colour == GENERATED else INK,
+                        alpha=0.5,
+                        linewidths=0,
+                        rasterized=True,
+                    )
                     axes.set_ylim(*reach[i])
             axes.set_xlim(*reach[j])
             _label(axes, columns, i, j)
@@ -183,6 +196,11 @@ def _label(axes: Any, columns: Sequence[Column], i: int, j: int) -> None:
         axes.set_ylabel(_short(columns[i].name, 28))
     elif i != j:
         axes.set_yticklabels([])
+
+
+def _dot(n: int) -> float:
+    """The area of a point, larger where there are few."""
+    return min(12.0, max(3.0, 1_500 / max(1, n)))
 
 
 def _short(name: str, room: int = 12) -> str:

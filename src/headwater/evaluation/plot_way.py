@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from PIL import Image
 
 from headwater.evaluation.canvas import gif_bytes
-from headwater.evaluation.plot_job import PlotJob
-from headwater.evaluation.way import moving_points, titles, way_of_lines, way_of_points
-from headwater.models.base import Gradual
+from headwater.evaluation.plot_job import TEMPERATURE, PlotJob
+from headwater.evaluation.way import moving_points, way_of_lines, way_of_points
 
 __all__ = ["STAGES", "draw_way", "gif"]
 
@@ -32,26 +30,30 @@ def _elements(job: PlotJob, names: Sequence[str]) -> tuple[list[int], list[str]]
 
 
 def draw_way(job: PlotJob, names: Sequence[str]) -> dict[str, bytes]:
-    """``way.svg`` and ``way.gif``, as far as the model has stages."""
-    model = job.run.model
-    if not isinstance(model, Gradual):
-        job.left_out.append(f"way: {job.model_name} has no stages from noise to data.")
+    """``way.svg`` and ``way.gif``, as far as the model maps noise to events.
+
+    The layers of a flow are shown for one or two elements; between layers of more, where elements have been permuted
+    and mixed, two of them mean nothing: then noise grows instead.
+    """
+    stages, labels = job.stages(min(len(job.fake), _MOVING), STAGES, hidden=job.run.model.event.size <= 2)
+    if not stages:
+        job.left_out.append(f"way: {job.model_name} does not map noise to events and back.")
         return {}
-    z, context = job.noise(min(len(job.fake), _MOVING))
-    with torch.no_grad():
-        stages = [stage.double().cpu().numpy() for stage in model.stages(z, STAGES, context=context)]
     places, shown = _elements(job, names)
-    kept = [stage[:, places] for stage in stages]
-    labels = titles(len(kept), events=model.stages_are_events)
-    drawn: Callable[[], bytes] = (
-        (lambda: way_of_points(kept, labels, shown, job.title))
-        if len(places) == 2
-        else (lambda: way_of_lines(kept, labels, shown[0], job.title))
-    )
-    files = {"way.svg": drawn()}
+    kept = [stage.double().cpu().numpy()[:, places] for stage in stages]
+    title, several = way_title(job, labels), len(places) == 2
+    svg = way_of_points(kept, labels, shown, title) if several else way_of_lines(kept, labels, shown[0], title)
+    files = {"way.svg": svg}
     if job.frames:
-        files["way.gif"] = gif(moving_points(kept, labels, shown, job.title, job.frames))
+        files["way.gif"] = gif(moving_points(kept, labels, shown, title, job.frames))
     return files
+
+
+def way_title(job: PlotJob, labels: Sequence[str]) -> str:
+    """What the stages are."""
+    if not labels[0].startswith(TEMPERATURE):
+        return f"{job.title}: from noise to data"
+    return f"{job.title}: noise of temperature T"
 
 
 def gif(frames: Sequence[Image.Image]) -> bytes:

@@ -35,6 +35,14 @@ def between(stages: Sequence[Stage], frames: int) -> list[tuple[int, Stage]]:
     return found
 
 
+def _start(stages: Sequence[Stage]) -> Stage:
+    """Where colours come from: the noise, or where it grows from one point, the standardized last stage."""
+    first, last = stages[0], stages[-1]
+    if first.std() > 0.05 * last.std():
+        return first
+    return (last - np.median(last, axis=0)) / (last.std(axis=0) + 1e-12)
+
+
 def _limits(stages: Sequence[Stage], axis: int) -> tuple[float, float]:
     values = np.concatenate([stage[:, axis] for stage in stages])
     low, high = (float(q) for q in np.quantile(values, [0.002, 0.998]))
@@ -53,7 +61,7 @@ def _frame(stages: Sequence[Stage], axes: Any, names: Sequence[str]) -> None:
 def way_of_points(stages: Sequence[Stage], labels: Sequence[str], names: Sequence[str], title: str) -> bytes:
     """A panel per stage, each point in the colour of where it begins."""
     figure = new_figure(2.35 * len(stages) + 0.3, 3.05)
-    colours = hues(stages[0])
+    colours = hues(_start(stages))
     for i, (stage, label) in enumerate(zip(stages, labels, strict=True)):
         axes = figure.add_subplot(1, len(stages), i + 1)
         axes.scatter(stage[:, 0], stage[:, 1], s=4, c=colours, linewidths=0, alpha=0.8, rasterized=True)
@@ -71,7 +79,7 @@ def way_of_lines(stages: Sequence[Stage], labels: Sequence[str], name: str, titl
     """One coordinate: each sample's line over the stages, with histograms of noise and data at the sides."""
     figure = new_figure(7.2, 3.8)
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=[1, 4, 1])
-    colours, few = hues(stages[0]), np.linspace(0, len(stages[0]) - 1, min(150, len(stages[0]))).astype(int)
+    colours, few = hues(_start(stages)), np.linspace(0, len(stages[0]) - 1, min(150, len(stages[0]))).astype(int)
     table = np.stack([stage[:, 0] for stage in stages])
     for i in few:
         middle.plot(range(len(stages)), table[:, i], color=colours[i], linewidth=0.7, alpha=0.7)
@@ -99,7 +107,7 @@ def moving_points(
     figure.suptitle(title, fontsize=10, fontweight="bold", x=0.02, ha="left")
     if stages[0].shape[1] == 1:
         return _moving_histogram(figure, axes, stages, path, labels, names[0])
-    dots = axes.scatter(*stages[0].T, s=_SIZE, c=hues(stages[0]), linewidths=0, alpha=0.8)
+    dots = axes.scatter(*stages[0].T, s=_SIZE, c=hues(_start(stages)), linewidths=0, alpha=0.8)
     _frame(stages, axes, names)
     axes.set_ylabel(names[1])
     found = []
