@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from headwater.errors import HeadwaterError, UsageError, did_you_mean
+from headwater.errors import DivergenceError, HeadwaterError, UsageError, did_you_mean
 from headwater.evaluation import plot_rows
 from headwater.evaluation.canvas import style
 from headwater.evaluation.plot_density import draw_density
@@ -113,7 +113,11 @@ def _rows(job: PlotJob, wanted: Sequence[str]) -> dict[str, bytes]:
     columns = [every[i] for i in chosen]
     real, fake = None if job.real is None else _flat(job.real)[:, chosen], _flat(job.fake)[:, chosen]
     files: dict[str, bytes] = {}
-    density = draw_density(job, every, columns, real, fake)
+    density = None
+    try:
+        density = draw_density(job, every, columns, real, fake)
+    except DivergenceError as error:
+        job.left_out.append(f"density: {error.message}")
     if density is not None:
         files["density.svg"] = density
     if len(columns) == 2 and not any(column.classes for column in columns):

@@ -38,6 +38,7 @@ __all__ = ["FlowMatching"]
 _FLOATS = 1 << 24  # numbers held at once, per layer, when sampling
 _TRACED = 1 << 21  # the same when scoring, which keeps all layers for the trace
 _CHECKED = 64  # events whose likelihood is computed again, coarser, for the error of the solver
+_LOOKED_AT = 32  # steps in all where the way is looked at: a grid has no events that take a thousand
 _ROUND_TRIP = 1e-6  # tolerance of the codes; sampling needs less
 
 
@@ -167,8 +168,9 @@ class FlowMatching(GenerativeModel, Density, Invertible, Gradual, DataInitialize
     ) -> tuple[Float[Tensor, "batch noise"], ...]:
         x, found = z.reshape(-1, *self.event.shape), [z]
         times = torch.linspace(0, 1, count).tolist()
+        options = SolverOptions(solver="rk4", steps=max(1, _LOOKED_AT // (count - 1)))
         for start, stop in pairwise(times):
-            x = self._flow(x, context, start, stop, SolverOptions())
+            x = self._flow(x, context, start, stop, options)
             found.append(x.flatten(1))
         return tuple(found)
 
