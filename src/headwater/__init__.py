@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headwater.api import compare, evaluate, fit, inspect, list_models, load, resume
+    from headwater.api import compare, evaluate, fit, inspect, list_models, load, plot, resume
     from headwater.runs.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "compare", "evaluate", "fit", "inspect", "list_models", "load", "resume"]
+__all__ = ["Run", "__version__", "compare", "evaluate", "fit", "inspect", "list_models", "load", "plot", "resume"]
 
 
 def __getattr__(name: str) -> object:

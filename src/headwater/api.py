@@ -15,10 +15,22 @@ if TYPE_CHECKING:
     from headwater.data.inspection import Inspection
     from headwater.evaluation.evaluation import Evaluation
     from headwater.evaluation.leaderboard import Leaderboard
+    from headwater.evaluation.plot import Plots
     from headwater.runs.run import Run
     from headwater.settings import RunSettings
 
-__all__ = ["compare", "evaluate", "fit", "gather", "gather_settings", "inspect", "list_models", "load", "resume"]
+__all__ = [
+    "compare",
+    "evaluate",
+    "fit",
+    "gather",
+    "gather_settings",
+    "inspect",
+    "list_models",
+    "load",
+    "plot",
+    "resume",
+]
 
 
 def gather(
@@ -175,6 +187,13 @@ def evaluate(run: Run | str | Path, **options: Any) -> Evaluation:
     from headwater.evaluation.evaluate import evaluate_run
 
     return evaluate_run(load(run) if isinstance(run, str | Path) else run, **options)
+
+
+def plot(run: Run | str | Path, out: str | Path | None = None, **options: Any) -> Plots:
+    """Draw a run's density, samples and way from noise to data; see :func:`headwater.evaluation.plot.plot_run`."""
+    from headwater.evaluation.plot import plot_run
+
+    return plot_run(load(run) if isinstance(run, str | Path) else run, out, **options)
 
 
 def compare(*runs: Run | str | Path, **options: Any) -> Leaderboard:

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from headwater.bijections.bijection import Bijection
+from headwater.bijections.bijection import Bijection, DataDependent
 from headwater.networks.reorder import reorder
 
-__all__ = ["Compose", "Indexed", "Inverse", "Repeat"]
+__all__ = ["Compose", "Indexed", "Inverse", "Repeat", "layers"]
 
 
 class Compose(Bijection):
@@ -142,3 +142,23 @@ class Repeat(Bijection):
 
     def extra_repr(self) -> str:
         return f"times={self.times}"
+
+
+def layers(bijection: Bijection) -> tuple[Bijection, ...]:
+    """The parts of a composition as the data meets them; a normalization and what follows it up to the next are one.
+
+    Where nothing normalizes, every part is a layer; what is not composed is one layer.
+
+    >>> from headwater.bijections.permutation import Permutation
+    >>> len(layers(Compose(Permutation.reverse(2), Permutation.reverse(2))))
+    2
+    """
+    if not isinstance(bijection, Compose):
+        return (bijection,)
+    parts = [part for part in bijection.parts if isinstance(part, Bijection)]
+    starts = [i for i, part in enumerate(parts) if isinstance(part, DataDependent)]
+    if len(starts) < 2:
+        return tuple(parts)
+    ends = [*starts[1:], len(parts)]
+    runs = [parts[: starts[0]], *(parts[start:end] for start, end in zip(starts, ends, strict=True))]
+    return tuple(run[0] if len(run) == 1 else Compose(*run) for run in runs if run)

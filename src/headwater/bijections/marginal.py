@@ -88,7 +88,7 @@ class Marginal(Bijection, DataDependent):
         return (
             knots(shares(widths), self.bound),
             knots(shares(heights), self.bound),
-            end_slopes(slopes, widths.shape[-1]),
+            end_slopes(slopes, self.bins),
         )
 
     def extra_repr(self) -> str:

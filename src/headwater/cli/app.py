@@ -16,6 +16,7 @@ from headwater.cli.data import inspect
 from headwater.cli.demo import demo
 from headwater.cli.examples import EXAMPLES
 from headwater.cli.judge import compare, evaluate
+from headwater.cli.plot import plot
 from headwater.cli.train import fit, resume
 from headwater.cli.use import sample, score
 from headwater.errors import HeadwaterError
@@ -40,7 +41,7 @@ app = App(
 app["--help"].group = app["--version"].group = "Session"
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, inspect, fit, resume, sample, score, evaluate, compare, models, checks, cite, completion),
+    *(demo, inspect, fit, resume, sample, score, evaluate, plot, compare, models, checks, cite, completion),
 )
 for _rank, _command in enumerate(_COMMANDS):
     app.command(_command, name=_command.__name__, sort_key=_rank, help_epilogue=EXAMPLES[_command.__name__])

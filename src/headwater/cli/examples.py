@@ -27,6 +27,10 @@ COMMANDS = {
     ),
     "score": ("headwater score runs/moons-nsf moons.csv --out scores.csv",),
     "evaluate": ("headwater evaluate runs/moons-nsf", "headwater evaluate runs/moons-made --split valid"),
+    "plot": (
+        "headwater plot runs/moons-nsf --frames 8",
+        "headwater plot runs/pictures-vae --out plots",
+    ),
     "compare": ("headwater compare runs/moons-nsf runs/moons-made --report report.html",),
     "models": ("headwater models", "headwater models '*flow*'"),
     "checks": ("headwater checks",),

@@ -27,6 +27,7 @@ __all__ = [
     "DataInitialized",
     "Density",
     "GenerativeModel",
+    "Gradual",
     "Invertible",
     "Latent",
     "Losses",
@@ -185,6 +186,23 @@ class Invertible(ABC):
         self, z: Float[Tensor, "batch noise"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
         """The event a noise becomes."""
+
+
+class Gradual(ABC):
+    """Carries noise to events by stages that can be looked at: the layers of a flow, the times of an equation.
+
+    Class attributes:
+        stages_are_events: whether what lies in between is in the events' own coordinates, as along an equation, or
+            in hidden ones, as between the layers of a flow.
+    """
+
+    stages_are_events: ClassVar[bool]
+
+    @abstractmethod
+    def stages(
+        self, z: Float[Tensor, "batch noise"], count: int, *, context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch noise"], ...]:
+        """The noise first, the flattened events last; at most ``count >= 2`` in all."""
 
 
 class DataInitialized(ABC):

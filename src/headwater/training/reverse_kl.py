@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.distributions.importance import ImportanceWeights
-from headwater.errors import DivergenceError
+from headwater.distributions.transitions import LogDensity
 from headwater.models.base import Batch, Losses
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.model import AbstractFlow
-from headwater.progress import Progress, SilentProgress
+from headwater.progress import Progress
 from headwater.rng import Rng
-from headwater.settings import OptimizerSettings, RunSettings
-from headwater.training.distributed import Ranks
-from headwater.training.optimizer import PlayerOptimizer
-from headwater.training.schedule import rate
-from headwater.training.update import update
+from headwater.settings import OptimizerSettings
+from headwater.training.descend import descend
 
 __all__ = ["LogDensity", "ReverseKL", "fit_to_density", "weigh"]
-
-LogDensity = Callable[[Tensor], Tensor]
-
-_MOST_SKIPPED = 20
 
 
 class _LogProb(nn.Module):
@@ -90,29 +81,24 @@ def fit_to_density(
     Raises:
         DivergenceError: twenty steps in a row were left out.
     """
-    chosen = optimizer or OptimizerSettings(lr=2e-3)
     loss = ReverseKL(model, log_density, path_gradient=path_gradient)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    players = [PlayerOptimizer(player, chosen, names) for player in model.players()]
     like = next(model.parameters())
     batch = Batch(like.new_zeros(batch_size, *model.event.shape))
-    alone = Ranks(RunSettings(), world=1)
-    losses: list[float] = []
-    skipped = 0
-    with (progress or SilentProgress()).phase("Fitting to a density", total=steps, unit="steps") as phase:
-        for step in range(steps):
-            rng = Rng.of(seed, batch_size, device=like.device).fold("reverse-kl").fold(step)
-            factor = rate(step, steps, warmup=chosen.warmup, kind=chosen.schedule)
-            done = update(players, loss, batch, rng, factor=factor, clip=chosen.clip, ranks=alone)
-            losses.append(float(done.figures[0]))
-            skipped = 0 if bool(done.finite) else skipped + 1
-            if skipped > _MOST_SKIPPED:
-                raise DivergenceError(
-                    f"{skipped} steps in a row gave a loss or gradient that is not finite.",
-                    hint="See that the density is finite where the flow starts, or lower the learning rate.",
-                )
-            phase.advance(1, loss=losses[-1])
-    return losses
+
+    def batches(step: int) -> tuple[Batch, Rng]:
+        return batch, Rng.of(seed, batch_size, device=like.device).fold("reverse-kl").fold(step)
+
+    return descend(
+        model,
+        model.players(),
+        loss,
+        batches,
+        steps=steps,
+        optimizer=optimizer or OptimizerSettings(lr=2e-3),
+        title="Fitting to a density",
+        hint="See that the density is finite where the flow starts, or lower the learning rate.",
+        progress=progress,
+    )
 
 
 @torch.no_grad()

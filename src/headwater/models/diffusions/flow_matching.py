@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,7 @@ from headwater.models.base import (
     DataInitialized,
     Density,
     GenerativeModel,
+    Gradual,
     Invertible,
     Losses,
     Paper,
@@ -34,10 +36,11 @@ __all__ = ["FlowMatching"]
 
 _FLOATS = 1 << 24  # numbers held at once, per layer, when sampling
 _TRACED = 1 << 21  # the same when scoring, which keeps all layers for the trace
+_LOOKED_AT = 32  # steps in all where the way is looked at: a grid has no events that take a thousand
 _ROUND_TRIP = 1e-6  # tolerance of the codes; sampling needs less
 
 
-class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
+class FlowMatching(GenerativeModel, Density, Invertible, Gradual, DataInitialized):
     """A velocity field v whose flow ``dx/dt = v(x, t)`` carries standard normal noise (t = 0) to data (t = 1).
 
     Training regresses v on the velocity of straight lines, ``E |v((1 - t) x0 + t x1, t, c) - (x1 - x0)|^2`` over noise
@@ -94,6 +97,7 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
         "optimizer": {"lr": 2e-3, "betas": (0.9, 0.99), "schedule": "cosine", "clip": 1.0},
         "training": {"batch_size": 256, "ema": 0.999, "patience": 20},
     }
+    stages_are_events: ClassVar[bool] = True
     picture_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"training": {"batch_size": 64}}
 
     def __init__(self, config: FlowMatchingConfig, event: EventSpec, context: ContextSpec) -> None:
@@ -155,6 +159,18 @@ class FlowMatching(GenerativeModel, Density, Invertible, DataInitialized):
     ) -> Float[Tensor, "batch *event"]:
         tight = SolverOptions(rtol=_ROUND_TRIP, atol=_ROUND_TRIP)
         return self._flow(z.reshape(-1, *self.event.shape), context, 0.0, 1.0, tight)
+
+    @torch.no_grad()
+    def stages(
+        self, z: Float[Tensor, "batch noise"], count: int, *, context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch noise"], ...]:
+        x, found = z.reshape(-1, *self.event.shape), [z]
+        times = torch.linspace(0, 1, count).tolist()
+        options = SolverOptions(solver="rk4", steps=max(1, _LOOKED_AT // (count - 1)))
+        for start, stop in pairwise(times):
+            x = self._flow(x, context, start, stop, options)
+            found.append(x.flatten(1))
+        return tuple(found)
 
     @torch.no_grad()
     def log_prob(

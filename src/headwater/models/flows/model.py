@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection, initialize
-from headwater.bijections.combinators import Compose
+from headwater.bijections.combinators import Compose, layers
 from headwater.bijections.logistic import Logistic
 from headwater.distributions.bases import BaseName, build_base
 from headwater.errors import UnsupportedEventError, UsageError
@@ -21,6 +21,7 @@ from headwater.models.base import (
     DataInitialized,
     Density,
     GenerativeModel,
+    Gradual,
     Invertible,
     Latent,
     Losses,
@@ -66,7 +67,7 @@ class EstimatedScoring(Options):
     )
 
 
-class AbstractFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+class AbstractFlow(GenerativeModel, Density, Latent, Invertible, Gradual, DataInitialized):
     """A bijection of the flattened event with a simple base, before how it is trained and sampled is said.
 
     Codes and noise are the same thing.
@@ -82,6 +83,7 @@ class AbstractFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
 
     encoding: ClassVar[Encoding] = Encoding.REAL
     monitor: ClassVar[str | None] = "nll"
+    stages_are_events: ClassVar[bool] = False
 
     def __init__(self, config: FlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
@@ -164,6 +166,16 @@ class AbstractFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
         self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
         return self.from_noise(z, context=context)
+
+    def stages(
+        self, z: Float[Tensor, "batch noise"], count: int, *, context: Float[Tensor, "batch context"] | None = None
+    ) -> tuple[Float[Tensor, "batch noise"], ...]:
+        given, found = self.given(context, z), [z]
+        for part in reversed(layers(self.flow.bijection)):
+            z = part.inverse(z, given)[0]
+            found.append(z)
+        places = torch.linspace(0, len(found) - 1, min(count, len(found))).round().long().tolist()
+        return tuple(found[place].flatten(1) for place in places)
 
     def given(
         self, context: Float[Tensor, "batch context"] | None, like: Float[Tensor, "batch *shape"]
