@@ -64,7 +64,7 @@ def test_it_learns_two_separate_modes() -> None:
     torch.manual_seed(0)
     model = GAN(GANConfig(latent=4, width=32, blocks=1, gamma=0.2), EventSpec.real(1), ContextSpec())
     optimizers = {p.name: torch.optim.Adam(p.parameters, lr=2e-3, betas=(0.0, 0.99)) for p in model.players()}
-    for step in range(400):
+    for step in range(600):
         rng = Rng.of(step, 128)
         x = torch.sign(rng.normal("side", 1)) * 2 + 0.1 * rng.normal("x", 1)
         for player in model.players():
