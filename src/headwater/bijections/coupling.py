@@ -81,20 +81,20 @@ class Coupling(Bijection):
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
         stay, move = self._apart(x)
         moved, ladj = self.univariate(move.t(), self._theta(stay, context))
-        return self._together(stay, moved.t()), ladj.sum(dim=0)
+        return self._together(stay.t(), moved), ladj.sum(dim=0)
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
         stay, moved = self._apart(z)
         move, ladj = self.univariate.inverse(moved.t(), self._theta(stay, context))
-        return self._together(stay, move.t()), ladj.sum(dim=0)
+        return self._together(stay.t(), move), ladj.sum(dim=0)
 
     def _apart(self, x: Tensor) -> tuple[Tensor, ...]:
         return reorder(x, self.order, self.back).tensor_split([self.kept], dim=1)
 
-    def _together(self, stay: Tensor, move: Tensor) -> Tensor:
-        return reorder(torch.cat([stay, move], dim=1), self.back, self.order)
+    def _together(self, stay: Float[Tensor, "kept batch"], move: Float[Tensor, "moved batch"]) -> Tensor:
+        return reorder(torch.cat([stay, move]).t(), self.back, self.order)
 
     def _theta(self, stay: Tensor, context: Tensor | None) -> Tensor:
         """Parameters of each moved element and event; in memory parameter after parameter, with the batch last."""

@@ -16,7 +16,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.S
 def columns(linear: nn.Linear, x: Float[Tensor, "features batch"] | None) -> Float[Tensor, "out batch"]:
     """A linear layer with the batch last."""
     assert x is not None, "the network was built for a condition and is given none"
-    return torch.mm(linear.weight, x) if linear.bias is None else torch.addmm(linear.bias[:, None], linear.weight, x)
+    out = torch.mm(linear.weight, x)
+    return out if linear.bias is None else out + linear.bias[:, None]
 
 
 class _Block(nn.Module):

@@ -16,7 +16,7 @@ class _Reorder(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, order: Tensor, back: Tensor) -> Tensor:
-        return x.index_select(1, order)
+        return x.t().index_select(0, order).t()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -24,7 +24,7 @@ class _Reorder(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0].index_select(1, ctx.saved_tensors[0]), None, None
+        return grads[0].t().index_select(0, ctx.saved_tensors[0]).t(), None, None
 
 
 def reorder(
@@ -32,6 +32,7 @@ def reorder(
 ) -> Float[Tensor, "batch features"]:
     """Column ``i`` of the result is column ``order[i]`` of ``x``; ``back`` is the inverse of ``order``.
 
+    The result lies in memory column after column, as the networks and splines want it.
     Autograd would scatter the gradients of ``index_select``, which is slow, and which the compiler of torch 2.13
     gets wrong on CPUs: its vectorized ``index_add`` was seen to write past the end of its buffer.
     """
