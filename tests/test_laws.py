@@ -31,7 +31,7 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "spline": {"transforms": 2, "width": 16, "blocks": 1, "bins": 6},
     "flowpp": {"transforms": 2, "width": 16, "blocks": 1, "components": 3},
     "naf": {"transforms": 2, "width": 16, "blocks": 1, "layers": 2, "sigmoids": 4},
-    "unaf": {"transforms": 1, "width": 16, "blocks": 1, "embedding": 4, "integrand": 8, "nodes": 16},
+    "unaf": {"transforms": 1, "width": 16, "blocks": 1, "summary": 4, "integrand": 8, "nodes": 16},
     "bernstein": {"transforms": 2, "width": 16, "blocks": 1, "degree": 8},
     "bnaf": {"transforms": 1, "hidden": 4},
     "tarflow": {"width": 16, "depth": 1, "heads": 2, "inner": 8, "bins": 4, "marginal": 4, "blocks": 2},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from benchmarks.peers.shared import (
     training_data,
 )
 from benchmarks.peers.torch_flow import TorchFlow, forget, graphs, precision, reduces, versions_of
+from headwater.bijections.spline_kernels import compiled_splines
 from headwater.events import ContextSpec, EventSpec
 from headwater.models.base import Batch
 from headwater.models.flows.model import FlowModel
@@ -33,7 +35,7 @@ from headwater.training.update import update
 __all__ = ["MODES", "SHARED", "TASKS_OF", "build", "forget", "graphs", "precision", "reduces", "versions"]
 
 MODES = ("eager", "compiled")
-TASKS_OF = {"eager": tuple(TASKS), "compiled": ("train", "log_prob")}
+TASKS_OF = {"eager": tuple(TASKS), "compiled": tuple(TASKS)}
 SHARED = True
 
 
@@ -49,14 +51,24 @@ def build(work: str, features: int, mode: str) -> TorchFlow:
     with torch.no_grad():
         model.initialize(Batch(x), Rng.of(1, BATCH))
     loss = torch.compile(model.loss, fullgraph=True, dynamic=False) if mode == "compiled" else model.loss
+    kernels = compiled_splines if mode == "compiled" else nullcontext
     seeds = iter(range(2**31))
+
+    def sample(n: int) -> Tensor:
+        with kernels():
+            return model.sample(n, rng=Rng.of(next(seeds), n))
+
+    def joint(n: int) -> tuple[Tensor, Tensor]:
+        with kernels():
+            return model.sample_and_log_prob(Rng.of(next(seeds), n))
+
     return TorchFlow(
         model,
         features,
         network,
         log_prob=model.flow.log_prob,
-        sample=lambda n: model.sample(n, rng=Rng.of(next(seeds), n)),
-        joint=lambda n: model.sample_and_log_prob(Rng.of(next(seeds), n)),
+        sample=sample,
+        joint=joint,
         mode=mode,
         fullgraph=True,
         training=lambda data: _training(model, loss, data),

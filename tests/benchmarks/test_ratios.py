@@ -139,7 +139,7 @@ def test_what_takes_too_long_is_recorded_and_not_tried_again(fake: None, tmp_pat
     chosen = argparse.Namespace(
         peers=sys.executable, libraries=["zuko", OURS], features=[2, 3], works=["maf"], rounds=2, seconds=0.1
     )
-    chosen.slow, chosen.patience, chosen.threads = 3.0, 1.0, 1
+    chosen.slow, chosen.patience, chosen.threads, chosen.compile_sampling = 3.0, 1.0, 1, True
     comparison = Comparison(chosen, str(tmp_path))
     try:
         comparison.compare("maf", 2, math.inf)

@@ -28,10 +28,9 @@ from headwater.models.base import (
     Losses,
     Player,
 )
-from headwater.models.flows.model import FlowConfig
+from headwater.models.flows.given import ContextConfig, Given
 from headwater.models.ode.likelihood import Rates, augment, estimate, rademacher
 from headwater.models.ode.solve import SolverOptions, chunks, integrate
-from headwater.networks.mlp import ResidualMLP
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -41,7 +40,7 @@ _FLOATS = 1 << 22  # numbers a layer of the network holds at once, when nothing 
 _TIGHT = SolverOptions(rtol=1e-6, atol=1e-6)  # of the codes; sampling needs less
 
 
-class ContinuousConfig(FlowConfig):
+class ContinuousConfig(ContextConfig):
     """What every continuous flow is asked."""
 
     width: int = Field(64, ge=1, le=8192, description="width of the network")
@@ -98,14 +97,10 @@ class ContinuousFlow(GenerativeModel, Density, Latent, Invertible, DataInitializ
                 hint="Encode the data with Codec.fit(dataset, Encoding.REAL).",
             )
         self.config, self.event, self.context = config, event, context
-        size = context.size
-        self.embedding = None
-        if size and config.embedding:
-            self.embedding = ResidualMLP(size, config.embedding, width=max(64, config.embedding), blocks=1)
-            size = config.embedding
+        self.given = Given(context, config.embedding)
         self.register_buffer("times", torch.linspace(1, 0, config.steps + 1), persistent=False)
         self.norm, self.base = ActNorm(event.size), StandardNormal(event.size)
-        self.build(event.size, size)
+        self.build(event.size, self.given.size)
 
     @abstractmethod
     def build(self, features: int, context: int) -> None:
@@ -245,17 +240,6 @@ class ContinuousFlow(GenerativeModel, Density, Latent, Invertible, DataInitializ
         self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
         return self.from_noise(z, context=context)
-
-    def given(
-        self, context: Float[Tensor, "batch context"] | None, like: Float[Tensor, "batch *shape"]
-    ) -> Float[Tensor, "batch size"] | None:
-        """The context as the field takes it: embedded, and zeros where none is given; None if none is taken."""
-        if not self.context.size:
-            return None
-        if context is None:
-            context = like.new_zeros(like.shape[0], self.context.size)
-        context = context.to(like.dtype)
-        return context if self.embedding is None else self.embedding(context)
 
     def _flow(self, x: Tensor, context: Tensor | None, start: float, stop: float, options: SolverOptions) -> Tensor:
         given = self.given(context, x)

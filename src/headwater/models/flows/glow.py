@@ -29,6 +29,7 @@ from headwater.models.base import (
     Player,
 )
 from headwater.models.flows.flow import Flow
+from headwater.models.flows.given import Given
 from headwater.models.flows.glow_options import GlowConfig, GlowScoring, pixel_values
 from headwater.models.flows.model import FlowSampling
 from headwater.models.flows.multiscale import Sizes, multiscale
@@ -109,6 +110,7 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
     def __init__(self, config: GlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
+        self._given = Given(context, 0)
         self.values = pixel_values(event)
         shape = (event.shape[0], event.shape[1], event.shape[2])
         sizes = Sizes(config.univariate, config.masks, config.steps, context.size, config.width, config.blocks)
@@ -211,9 +213,3 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
         v, levels = x - self.values.start, len(self.values)
         u, log_q = self.dequantizer(v, given, rng)
         return (v + u) / levels, -log_q - self.event.size * math.log(levels)
-
-    def _given(self, context: Tensor | None, like: Tensor) -> Tensor | None:
-        """The couplings' context: None for an unconditional model, zeros for "absent"."""
-        if not self.context.size:
-            return None
-        return like.new_zeros(like.shape[0], self.context.size) if context is None else context.to(like.dtype)

@@ -42,6 +42,7 @@ from headwater.models.base import (
 )
 from headwater.models.flows.atlas import atlas_of
 from headwater.models.flows.flow import Flow
+from headwater.models.flows.given import Given
 from headwater.models.flows.model import FlowSampling
 from headwater.rng import Rng
 from headwater.scores import Score
@@ -122,6 +123,7 @@ class ManifoldFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
     def __init__(self, config: ManifoldFlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
+        self._given = Given(context, 0)
         self.atlas = atlas_of(event, soft=config.positive == "softplus", log_ratio=config.simplex == "log-ratio")
         kinds = self.atlas.coordinates
         self.flow = Flow(self._bijection(kinds), self._base(kinds))
@@ -233,9 +235,3 @@ class ManifoldFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
         self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
         return self.from_noise(z, context=context)
-
-    def _given(self, context: Tensor | None, like: Tensor) -> Tensor | None:
-        """The context in the data's precision; zeros where a conditional model is given none."""
-        if not self.context.size:
-            return None
-        return like.new_zeros(len(like), self.context.size) if context is None else context.to(like.dtype)

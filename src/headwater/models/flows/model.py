@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from headwater.bijections.bijection import Bijection, initialize
 from headwater.bijections.combinators import Compose, layers
 from headwater.bijections.logistic import Logistic
+from headwater.bijections.spline_kernels import compiled_splines
 from headwater.distributions.bases import BaseName, build_base
 from headwater.errors import UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
@@ -25,23 +27,21 @@ from headwater.models.base import (
     Invertible,
     Latent,
     Losses,
-    ModelConfig,
     Options,
     Player,
 )
 from headwater.models.flows.flow import Flow
+from headwater.models.flows.given import ContextConfig, Given
 from headwater.models.flows.torch_distribution import FlowDistribution
-from headwater.networks.mlp import ResidualMLP
 from headwater.rng import Rng
 from headwater.scores import Score
 
-__all__ = ["AbstractFlow", "EstimatedScoring", "FlowConfig", "FlowModel", "FlowSampling"]
+__all__ = ["AbstractFlow", "CompiledSampling", "EstimatedScoring", "FlowConfig", "FlowModel", "FlowSampling"]
 
 
-class FlowConfig(ModelConfig):
+class FlowConfig(ContextConfig):
     """What every flow is asked."""
 
-    embedding: int = Field(0, ge=0, le=4096, description="length of a learned embedding of the context; 0: as it is")
     base: BaseName = Field(
         "normal",
         description="density of the noise; student-t: heavy tails; mixture: several modes; uniform: on the unit box,"
@@ -57,6 +57,14 @@ class FlowSampling(Options):
     """How to draw from a flow."""
 
     temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
+
+
+class CompiledSampling(FlowSampling):
+    """How to draw from a flow of rational-quadratic splines."""
+
+    compile: bool = Field(
+        False, description="compile the splines: seconds at the start, then up to twice as many samples a second"
+    )
 
 
 class EstimatedScoring(Options):
@@ -93,12 +101,8 @@ class AbstractFlow(GenerativeModel, Density, Latent, Invertible, Gradual, DataIn
                 hint="Encode the data with Codec.fit(dataset, Encoding.REAL).",
             )
         self.config, self.event, self.context = config, event, context
-        size = context.size
-        self.embedding = None
-        if size and config.embedding:
-            self.embedding = ResidualMLP(size, config.embedding, width=max(64, config.embedding), blocks=1)
-            size = config.embedding
-        bijection = self.bijection(event.size, size)
+        self.given = Given(context, config.embedding)
+        bijection = self.bijection(event.size, self.given.size)
         if config.base == "uniform":
             bijection = Compose(bijection, Logistic())
         base = build_base(config.base, event.size, components=config.base_components, degrees=config.base_degrees)
@@ -177,17 +181,6 @@ class AbstractFlow(GenerativeModel, Density, Latent, Invertible, Gradual, DataIn
         places = torch.linspace(0, len(found) - 1, min(count, len(found))).round().long().tolist()
         return tuple(found[place].flatten(1) for place in places)
 
-    def given(
-        self, context: Float[Tensor, "batch context"] | None, like: Float[Tensor, "batch *shape"]
-    ) -> Float[Tensor, "batch size"] | None:
-        """The context as the bijection takes it: embedded, and zeros where none is given; None if none is taken."""
-        if not self.context.size:
-            return None
-        if context is None:
-            context = like.new_zeros(like.shape[0], self.context.size)
-        context = context.to(like.dtype)
-        return context if self.embedding is None else self.embedding(context)
-
 
 class FlowModel(AbstractFlow):
     """A flow on the flattened event with a simple base; leaves say which bijection.
@@ -196,7 +189,7 @@ class FlowModel(AbstractFlow):
     ``-log p(x | c)`` in nats.
     """
 
-    Sampling = FlowSampling
+    Sampling: ClassVar[type[Options]] = FlowSampling
 
     def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
         nll = -self.flow.log_prob(batch.x.flatten(1), self.given(batch.context, batch.x), rng).mean()
@@ -222,7 +215,10 @@ class FlowModel(AbstractFlow):
     def sample(
         self, n: int, *, context: Float[Tensor, "n context"] | None = None, rng: Rng, **options: Any
     ) -> Float[Tensor, "n *event"]:
-        chosen = FlowSampling.parse(options, where="sampling")
+        chosen = self.Sampling.parse(options, where="sampling")
+        assert isinstance(chosen, FlowSampling)
         like = next(self.parameters())
         z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
-        return self.from_noise(z, context=context)
+        compiled = isinstance(chosen, CompiledSampling) and chosen.compile
+        with compiled_splines() if compiled else nullcontext():
+            return self.from_noise(z, context=context)

@@ -10,6 +10,7 @@ from pydantic import Field
 from headwater.bijections.rational_quadratic import RationalQuadratic
 from headwater.bijections.univariate import Univariate
 from headwater.models.base import Paper
+from headwater.models.flows.model import CompiledSampling
 from headwater.models.flows.stack import UnivariateConfig, UnivariateFlow
 
 __all__ = ["NSF", "NSFConfig"]
@@ -31,10 +32,12 @@ class NSF(UnivariateFlow):
     """Splines whose parameters a network reads from other elements, between linear layers and ActNorm.
 
     ``x -> [ActNorm -> permutation, LU -> splines] x transforms -> ActNorm -> z``. One-dimensional
-    events have no other elements: their splines depend on the context alone.
+    events have no other elements: their splines depend on the context alone. ``sample(n, rng=rng, compile=True)``
+    compiles the splines first, which pays for many samples of autoregressive flows.
     """
 
     Config = NSFConfig
+    Sampling = CompiledSampling
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "durkan2019neural",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 import torch
@@ -187,7 +188,7 @@ class TarFlow(AbstractFlow):
         x = batch.x.flatten(1)
         if self.config.noise:
             x = x + self.config.noise * rng.normal("noise", x.shape[1], dtype=x.dtype)
-        nll = -self.flow.log_prob(x, self.given(batch.context, x)).mean()
+        nll = -self.flow.log_prob(x, self.given(batch.context, x), rng).mean()
         return Losses(nll / self.event.size, {"nll": nll.detach()})
 
     def log_prob(
@@ -201,7 +202,8 @@ class TarFlow(AbstractFlow):
         self.Scoring.parse(budget, where="scoring")
         noise = self.config.noise
         protocol = {"density": f"of events with noise of standard deviation {noise:g}"} if noise else {}
-        return Score(self.flow.log_prob(x.flatten(1), self.given(context, x)), "exact", protocol=protocol)
+        score = self.flow.score(x.flatten(1), self.given(context, x))
+        return replace(score, protocol={**score.protocol, **protocol})
 
     @torch.no_grad()
     def sample(

@@ -19,7 +19,7 @@ class UNAFConfig(UnivariateConfig):
 
     kind: Kind = Field("autoregressive", description="what decides how an element moves")
     transforms: int = Field(3, ge=1, le=64, description="number of layers")
-    embedding: int = Field(12, ge=1, le=256, description="numbers that tell the integrand about the elements before")
+    summary: int = Field(12, ge=1, le=256, description="numbers that tell the integrand about the elements before")
     integrand: int = Field(32, ge=4, le=512, description="hidden width of the integrand")
     nodes: int = Field(24, ge=4, le=128, description="points of the integral")
 
@@ -45,4 +45,4 @@ class UNAF(UnivariateFlow):
     config: UNAFConfig
 
     def univariate(self, features: int) -> Univariate:
-        return Integrated(self.config.embedding, self.config.integrand, self.config.nodes)
+        return Integrated(self.config.summary, self.config.integrand, self.config.nodes)
