@@ -71,7 +71,7 @@ def curve(run: Run, unit: str, at_the_end: float) -> list[dict[str, float]]:
         {
             "minutes": round(row["time"]["seconds"] / 60, 2),
             "step": row["step"],
-            unit: round(at_the_end - factor * (row["loss"] - rows[-1]["loss"]), 4),
+            unit: round(at_the_end - factor * (row["nll"] - rows[-1]["nll"]), 4),
         }
         for row in rows
     ]
