@@ -25,7 +25,7 @@ What bounds the time, all of it recorded beside the figure it takes the place of
 * each work gets an equal share of what is left of ``--minutes`` and stops going round when it is used up;
   every mode gets one round in any case.
 
-The default takes up to 35 minutes on two cores: about two for memory, up to 20 for compiling, the rest for blocks.
+A number of features takes about 20 minutes on two cores, more than half of them for compiling.
 """
 
 from __future__ import annotations

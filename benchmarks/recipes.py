@@ -39,7 +39,13 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "bsds300": Recipe("nsf", 60.0, {"data": {"label": None}}, "nats", 156.5),
+    "bsds300": Recipe(
+        "nsf",
+        60.0,
+        {"data": {"label": None}, "model": {"kind": "coupling", "transforms": 8, "width": 256}},
+        "nats",
+        156.5,
+    ),
     "mnist-tarflow": Recipe("tarflow", 10.0, {"data": {"label": "none"}}, "bits/dim", 1.35),
     "mnist-glow": Recipe("glow", 10.0, {"data": {"label": "none"}}, "bits/dim", 1.35),
 }

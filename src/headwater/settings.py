@@ -75,7 +75,11 @@ class TrainingSettings(Config):
     keep: int = Field(2, ge=1, description="newest checkpoints to keep, beside the best")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="share of events whose context is hidden while training")
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile: when the budget pays for it")
-    precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="of the forward pass")
+    precision: Literal["float32", "reduced", "bfloat16", "float64"] = Field(
+        "float32",
+        description="of the forward pass; reduced: float32 with the factors of matrix products rounded (to bfloat16 on"
+        " CPUs, TF32 on GPUs), faster where the processor has units for it",
+    )
     rollbacks: int = Field(3, ge=0, description="returns to the last good state, at half the rate, before giving up")
     workers: int = Field(0, ge=0, le=64, description="threads that read ahead; the order never depends on it")
 

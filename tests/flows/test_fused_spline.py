@@ -78,7 +78,7 @@ def test_maps_of_a_batch_of_parameters_by_vmap() -> None:
 
 @pytest.mark.slow
 def test_compiled_in_one_graph_each_way_and_in_a_flow_of_awkward_width() -> None:
-    """43 columns: no multiple of a vector register, where a compiled scatter once wrote past its buffer."""
+    """43 columns: no multiple of a vector register."""
     script = """
 import torch
 from headwater.bijections.spline_kernels import compiled_splines, spline, spline_inverse

@@ -12,11 +12,11 @@ import torch
 from headwater.bijections.permutation import Permutation
 from headwater.distributions.normal import StandardNormal
 from headwater.distributions.toys import TOYS
-from headwater.errors import ConfigError, UnsupportedEventError
+from headwater.errors import ConfigError, UnsupportedEventError, UsageError
 from headwater.events import ContextSpec, EventSpec
 from headwater.models.base import Batch
 from headwater.models.flows.flow import Flow
-from headwater.models.flows.nsf import NSF
+from headwater.models.flows.nsf import NSF, NSFConfig
 from headwater.networks.masked_linear import MaskedLinear
 from headwater.rng import Rng
 
@@ -143,7 +143,7 @@ COMPILED = """
 import torch
 from headwater.events import ContextSpec, EventSpec
 from headwater.models.base import Batch
-from headwater.models.flows.nsf import NSF
+from headwater.models.flows.nsf import NSF, NSFConfig
 from headwater.rng import Rng
 
 torch.set_num_threads(1)
@@ -164,3 +164,10 @@ def test_the_loss_compiles_without_a_break() -> None:
     """In a process of its own: the run-time shape checks of the tests are breaks themselves."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_sampling_compiled_where_no_compiler_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.compilers.shutil.which", lambda name: None)
+    flow = NSF(NSFConfig(transforms=1, width=8), EventSpec.real(2), ContextSpec())
+    with pytest.raises(UsageError, match="no C\\+\\+ compiler"):
+        flow.sample(2, rng=Rng.of(0, 2), compile=True)

@@ -21,6 +21,7 @@ from headwater.training.compiling import compiled_loss
 from headwater.training.distributed import Ranks
 from headwater.training.dryrun import dry_run
 from headwater.training.feed import Feed
+from headwater.training.precision import products
 from tests.training.stand_ins import Plain, Tiny, Two, arrays, digits, fit, run_settings, weights
 from tests.training.test_faults import start
 
@@ -88,11 +89,13 @@ def test_closed_form_is_one_checkpoint(tmp_path: Path) -> None:
     assert fit(tmp_path / "run", run_settings("closed"), dataset, resume=True).step == 1
 
 
-@pytest.mark.parametrize("precision", ["float64", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float64", "bfloat16", "reduced"])
 def test_precisions(tmp_path: Path, precision: str) -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
     fit(tmp_path / "run", run_settings("tiny", precision=precision))
     weight = load_checkpoint(RunFolder(tmp_path / "run"), strict=True).groups["model"]["out.weight"]
     assert weight.dtype == (torch.float64 if precision == "float64" else torch.float32)
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
     train = _rows(tmp_path / "run", "train")[0]["loss"]
     fit(tmp_path / "plain", run_settings("tiny"))
     assert train == pytest.approx(_rows(tmp_path / "plain", "train")[0]["loss"], rel=0.05)
@@ -146,7 +149,7 @@ class _Notes(SilentProgress):
 
 
 def test_without_a_compiler_training_goes_on_uncompiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    monkeypatch.setattr("headwater.compilers.shutil.which", lambda name: None)
     notes = _Notes()
     result = fit(tmp_path / "run", run_settings("plain", compile="on"), progress=notes)
     assert result.step == 12
@@ -182,3 +185,16 @@ def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch: pytest
     _, worked = compiled_loss(model, Batch(torch.randn(16, 3)), Rng.of(0, 16), notes)
     assert not worked
     assert any("loss and gradient norm of 'model'" in note for note in notes.notes)
+
+
+def test_reduced_products_reach_the_step_and_nothing_else() -> None:
+    seen = []
+    with products("reduced"):
+        seen.append(torch.backends.mkldnn.matmul.fp32_precision)
+    with products("float32"):
+        seen.append(torch.backends.mkldnn.matmul.fp32_precision)
+    assert seen[0] == "bf16"
+    assert seen[1] != "bf16"
+    with pytest.raises(ZeroDivisionError), products("reduced"):
+        _ = 1 / 0
+    assert torch.backends.mkldnn.matmul.fp32_precision == seen[1]

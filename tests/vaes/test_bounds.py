@@ -7,7 +7,8 @@ import math
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from headwater.models.vaes.bounds import free_bits, gaussian_kl, importance_weighted_bound
+from headwater.distributions.bounds import importance_weighted_bound
+from headwater.models.vaes.bounds import free_bits, gaussian_kl
 from headwater.models.vaes.priors import GaussianPrior, MixturePrior
 from headwater.rng import Rng
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.roots import bracket, increasing_inverse
-from headwater.networks.reorder import reorder
+from headwater.networks.columns import reorder
 
 __all__ = ["BlockAutoregressive"]
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Bin", "Knots", "bin_of", "knots", "pick", "pick_bin", "shares"]
+__all__ = ["Bin", "Knots", "bin_of", "knots", "least_share", "pick", "pick_bin", "shares"]
 
 LEAST_BIN = 5e-3
 """Least share of a bin in its box: bounds slopes, and with them the loss of precision."""
@@ -21,10 +21,15 @@ class Knots(NamedTuple):
     right: Float[Tensor, "*shape bins"]
 
 
+def least_share(bins: int) -> float:
+    """:data:`LEAST_BIN`, or half of an even share where bins are many."""
+    return min(LEAST_BIN, 0.5 / bins)
+
+
 def shares(logits: Float[Tensor, "*shape bins"]) -> Float[Tensor, "*shape bins"]:
-    """Positive shares that sum to one, none below :data:`LEAST_BIN` (or half of an even share)."""
+    """Positive shares that sum to one, none below :func:`least_share`."""
     bins = logits.shape[-1]
-    least = min(LEAST_BIN, 0.5 / bins)
+    least = least_share(bins)
     return least + (1 - bins * least) * torch.softmax(logits, dim=-1)
 
 

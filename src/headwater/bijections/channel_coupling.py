@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.univariate import Univariate
+from headwater.networks.columns import Columns
 from headwater.networks.convnet import ResidualConvNet
 
 __all__ = ["ChannelCoupling", "Checkerboard"]
@@ -40,9 +41,6 @@ class ChannelCoupling(Bijection):
         counted: One for the moved elements that the log-determinant counts, zero for padding; None: all.
     """
 
-    kept: Int64[Tensor, " kept"]
-    moved: Int64[Tensor, " moved"]
-    restore: Int64[Tensor, " channels"]
     counted: Float[Tensor, "height width moved"] | None
 
     def __init__(
@@ -62,9 +60,8 @@ class ChannelCoupling(Bijection):
         assert kept, "a coupling must keep a channel"
         assert moved, "a coupling must move a channel"
         self.univariate, self.context = univariate, context
-        self.register_buffer("kept", torch.tensor(kept), persistent=False)
-        self.register_buffer("moved", torch.tensor(list(moved)), persistent=False)
-        self.register_buffer("restore", torch.argsort(torch.tensor([*kept, *moved])), persistent=False)
+        self.kept, self.moved = Columns(kept, of=shape[0]), Columns(moved, of=shape[0])
+        self.restore = Columns.inverse([*kept, *moved])
         self.register_buffer("counted", None if counted is None else counted.movedim(0, -1), persistent=False)
         self.conditioner = ResidualConvNet(
             (len(kept), *shape[1:]),
@@ -89,13 +86,13 @@ class ChannelCoupling(Bijection):
         return self._move(z, context, inverse=True)
 
     def _move(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        stay = x.index_select(1, self.kept)
-        part = x.index_select(1, self.moved).movedim(1, -1)
+        stay = self.kept(x)
+        part = self.moved(x).movedim(1, -1)
         map_ = self.univariate.inverse if inverse else self.univariate.forward
         move, ladj = map_(part, self._theta(stay, context))
         if self.counted is not None:
             ladj = ladj * self.counted
-        whole = torch.cat([stay, move.movedim(-1, 1)], dim=1).index_select(1, self.restore)
+        whole = self.restore(torch.cat([stay, move.movedim(-1, 1)], dim=1))
         return whole, ladj.flatten(1).sum(dim=1)
 
     def _theta(self, stay: Tensor, context: Tensor | None) -> Tensor:

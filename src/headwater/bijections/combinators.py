@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection, DataDependent
-from headwater.networks.reorder import reorder
+from headwater.networks.columns import reorder
 
 __all__ = ["Compose", "Indexed", "Inverse", "Repeat", "layers"]
 

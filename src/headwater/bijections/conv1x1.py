@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from headwater.bijections.bijection import Bijection
+from headwater.networks.columns import take
 
 __all__ = ["Conv1x1"]
 
@@ -49,7 +50,7 @@ class Conv1x1(Bijection):
     def matrix(self) -> Float[Tensor, "channels channels"]:
         """``W``."""
         lower, upper = self._factors()
-        return (lower @ upper).index_select(0, self.order)
+        return take(lower @ upper, self.order, self.restore, 0)
 
     def forward(
         self, x: Float[Tensor, "batch channels height width"], context: Float[Tensor, "batch context"] | None = None
@@ -63,7 +64,7 @@ class Conv1x1(Bijection):
     ) -> tuple[Float[Tensor, "batch channels height width"], Float[Tensor, " batch"]]:
         with torch.autocast(z.device.type, enabled=False):
             lower, upper = self._factors()
-            y = z.flatten(2).index_select(1, self.restore)
+            y = take(z.flatten(2), self.restore, self.order, 1)
             y = torch.linalg.solve_triangular(lower, y, upper=False, unitriangular=True)
             x = torch.linalg.solve_triangular(upper, y, upper=True)
         return x.reshape(z.shape), -self._ladj(z)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.univariate import Univariate
-from headwater.networks.mlp import ResidualMLP
-from headwater.networks.reorder import reorder
+from headwater.networks.columns import reorder
+from headwater.networks.mlp import MLP
 
 __all__ = ["Coupling"]
 
@@ -63,7 +63,7 @@ class Coupling(Bijection):
         self.kept, self.moved = len(kept), len(moved)
         self.register_buffer("order", torch.tensor([*kept, *moved]), persistent=False)
         self.register_buffer("back", torch.argsort(self.order), persistent=False)
-        self.conditioner = ResidualMLP(
+        self.conditioner = MLP(
             len(kept),
             len(moved) * univariate.size,
             width=width,

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from headwater.bijections.box import LEAST_BIN
+from headwater.bijections.box import least_share
 
 __all__ = ["MAX_SLOPE", "EndGradients", "Located", "gather_bin", "gather_gradients", "unroll_bin", "unroll_gradients"]
 
@@ -49,7 +49,7 @@ class EndGradients(NamedTuple):
 
 def _box(bins: int, bound: float) -> tuple[float, float]:
     """The least size of a bin and what the shares divide among them; as :func:`headwater.bijections.box.shares`."""
-    least = min(LEAST_BIN, 0.5 / bins)
+    least = least_share(bins)
     return 2 * bound * least, 2 * bound * (1 - bins * least)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.row import UnivariateRow
 from headwater.bijections.univariate import Univariate
+from headwater.networks.columns import Columns
 from headwater.networks.masked import MaskedMLP
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 
 __all__ = ["MixedAutoregressive", "MixedCoupling"]
 
@@ -113,10 +114,6 @@ class MixedCoupling(Bijection):
         activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
     """
 
-    kept: Int64[Tensor, " kept"]
-    moved: Int64[Tensor, " moved"]
-    restore: Int64[Tensor, " features"]
-
     def __init__(
         self,
         maps: Sequence[Univariate],
@@ -133,10 +130,9 @@ class MixedCoupling(Bijection):
         assert moved, "a coupling must move an element"
         self.context = context
         self.row, self.rest = UnivariateRow([maps[i] for i in moved]), UnivariateRow([maps[i] for i in kept])
-        self.register_buffer("kept", torch.tensor(kept), persistent=False)
-        self.register_buffer("moved", torch.tensor(list(moved)), persistent=False)
-        self.register_buffer("restore", torch.argsort(torch.tensor([*kept, *moved])), persistent=False)
-        self.conditioner = ResidualMLP(
+        self.kept, self.moved = Columns(kept, of=len(maps)), Columns(moved, of=len(maps))
+        self.restore = Columns.inverse([*kept, *moved])
+        self.conditioner = MLP(
             sum(self.rest.inputs),
             sum(self.row.sizes),
             width=width,
@@ -151,16 +147,16 @@ class MixedCoupling(Bijection):
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        stay = x.index_select(1, self.kept)
-        move, ladj = self.row(x.index_select(1, self.moved), self._theta(stay, context))
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore), ladj
+        stay = self.kept(x)
+        move, ladj = self.row(self.moved(x), self._theta(stay, context))
+        return self.restore(torch.cat([stay, move], dim=1)), ladj
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        stay = z.index_select(1, self.kept)
-        move, ladj = self.row.inverse(z.index_select(1, self.moved), self._theta(stay, context))
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore), ladj
+        stay = self.kept(z)
+        move, ladj = self.row.inverse(self.moved(z), self._theta(stay, context))
+        return self.restore(torch.cat([stay, move], dim=1)), ladj
 
     def _theta(self, stay: Tensor, context: Tensor | None) -> Tensor:
         out: Tensor = self.conditioner(self.rest.seen(stay), context if self.context else None)

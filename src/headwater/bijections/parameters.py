@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 
 __all__ = ["ContextParameters"]
 
@@ -35,9 +35,7 @@ class ContextParameters(nn.Module):
     ) -> None:
         super().__init__()
         self.free = nn.Parameter(start.clone())
-        self.network = (
-            ResidualMLP(context, len(start), width=width, blocks=blocks, activation=activation) if context else None
-        )
+        self.network = MLP(context, len(start), width=width, blocks=blocks, activation=activation) if context else None
         if self.network is not None:
             with torch.no_grad():
                 self.network.exit.weight.mul_(_START)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.bijections.circular import Circular
 from headwater.bijections.univariate import Univariate
+from headwater.networks.columns import Columns
 
 __all__ = ["UnivariateRow"]
 
@@ -27,9 +28,6 @@ class UnivariateRow(nn.Module):
             that 0 and 2 pi look alike; others as they are.
     """
 
-    order: Int64[Tensor, " features"]
-    feature_order: Int64[Tensor, " inputs"]
-
     def __init__(self, maps: Sequence[Univariate]) -> None:
         super().__init__()
         kinds = list({id(map_): map_ for map_ in maps}.values())
@@ -38,12 +36,11 @@ class UnivariateRow(nn.Module):
         self.group = tuple(next(g for g, own in enumerate(members) if i in own) for i in range(len(maps)))
         self.sizes = tuple(map_.size for map_ in maps)
         self.inputs = tuple(2 if isinstance(map_, Circular) else 1 for map_ in maps)
-        for g, own in enumerate(members):
-            self.register_buffer(f"elements_{g}", torch.tensor(own), persistent=False)
-            self.register_buffer(f"numbers_{g}", _places(own, self.sizes), persistent=False)
+        self.elements = nn.ModuleList(Columns(own, of=len(maps)) for own in members)
+        self.numbers = nn.ModuleList(Columns(_places(own, self.sizes), of=sum(self.sizes)) for own in members)
         flat = [i for own in members for i in own]
-        self.register_buffer("order", torch.argsort(torch.tensor(flat)), persistent=False)
-        self.register_buffer("feature_order", torch.argsort(_places(flat, self.inputs)), persistent=False)
+        self.order = Columns.inverse(flat)
+        self.feature_order = Columns.inverse(_places(flat, self.inputs))
 
     def forward(
         self, x: Float[Tensor, "batch features"], theta: Float[Tensor, "batch numbers"]
@@ -60,10 +57,10 @@ class UnivariateRow(nn.Module):
     def seen(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch inputs"]:
         """What a network sees of the row."""
         parts = []
-        for g, map_ in enumerate(self.maps):
-            own = x.index_select(1, getattr(self, f"elements_{g}"))
-            parts.append(_seen(own, map_).flatten(1))
-        return torch.cat(parts, dim=1).index_select(1, self.feature_order)
+        for map_, elements in zip(self.maps, self.elements, strict=True):
+            parts.append(_seen(elements(x), map_).flatten(1))
+        seen: Tensor = self.feature_order(torch.cat(parts, dim=1))
+        return seen
 
     def element(self, index: int) -> Univariate:
         """The map of element ``index``."""
@@ -77,14 +74,13 @@ class UnivariateRow(nn.Module):
 
     def _apply_maps(self, x: Tensor, theta: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
         moved, total = [], x.new_zeros(x.shape[0])
-        for g, map_ in enumerate(self.maps):
+        for map_, elements, numbers in zip(self.maps, self.elements, self.numbers, strict=True):
             assert isinstance(map_, Univariate)
-            own = x.index_select(1, getattr(self, f"elements_{g}"))
-            numbers = theta.index_select(1, getattr(self, f"numbers_{g}")).view(*own.shape, map_.size)
-            y, ladj = (map_.inverse if inverse else map_.forward)(own, numbers)
+            own = elements(x)
+            y, ladj = (map_.inverse if inverse else map_.forward)(own, numbers(theta).reshape(*own.shape, map_.size))
             moved.append(y)
             total = total + ladj.sum(dim=1)
-        return torch.cat(moved, dim=1).index_select(1, self.order), total
+        return self.order(torch.cat(moved, dim=1)), total
 
 
 def _seen(x: Tensor, map_: nn.Module) -> Tensor:
@@ -92,7 +88,7 @@ def _seen(x: Tensor, map_: nn.Module) -> Tensor:
     return torch.stack([torch.cos(x), torch.sin(x)], dim=-1) if isinstance(map_, Circular) else x[..., None]
 
 
-def _places(members: Sequence[int], sizes: Sequence[int]) -> Int64[Tensor, " total"]:
+def _places(members: Sequence[int], sizes: Sequence[int]) -> list[int]:
     """Where the numbers of these elements stand."""
     starts = [0, *accumulate(sizes)]
-    return torch.tensor([n for i in members for n in range(starts[i], starts[i + 1])], dtype=torch.int64)
+    return [n for i in members for n in range(starts[i], starts[i + 1])]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = ["Code", "interpolated", "ring_shift", "ring_unshift"]
 
@@ -97,7 +98,7 @@ def interpolated(
             else it holds (parameters) are the true ones.
         z: Codes ``(batch, elements)``.
         sizes: ``K`` of each. A coin has one neighbour: both differences are ``f(1) - f(0)``.
-        owner: Of each output, the element it depends on; None: output ``i`` is of element ``i``.
+        owner: Of each output of a row, the element it depends on; None: output ``i`` is of element ``i``.
     """
     here = f(z.value)
     with torch.no_grad():
@@ -107,6 +108,7 @@ def interpolated(
         coin = coin.expand(z.value.shape[1:]) if owner is None else coin.index_select(0, owner)
         rise, fall = torch.where(coin, above - below, above - here), torch.where(coin, above - below, here - below)
     up, down = (copy - copy.detach() for copy in z)
-    if owner is not None:
-        up, down = up.index_select(1, owner), down.index_select(1, owner)
+    if owner is not None:  # a product, since the gradient of a selection would be a scatter
+        spread = functional.one_hot(owner, z.value.shape[1]).T.to(up.dtype)
+        up, down = up @ spread, down @ spread
     return here + rise * up + fall * down

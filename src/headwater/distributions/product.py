@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.distributions.base import Base, Estimated
+from headwater.networks.columns import Columns
 from headwater.rng import Rng
 
 __all__ = ["Product"]
@@ -23,8 +24,6 @@ class Product(Base):
         elements: The elements of each.
     """
 
-    order: Tensor
-
     def __init__(self, bases: Sequence[Base], elements: Sequence[Sequence[int]]) -> None:
         super().__init__()
         assert not any(isinstance(base, Estimated) for base in bases), "a product has no standard error"
@@ -33,9 +32,7 @@ class Product(Base):
         self._ends = [0]
         for own in elements:
             self._ends.append(self._ends[-1] + len(own))
-        self.register_buffer("flat", torch.tensor(flat), persistent=False)
-        self.register_buffer("order", torch.argsort(torch.tensor(flat)), persistent=False)
-        self.flat: Tensor
+        self.sorted, self.order = Columns(flat, of=len(flat)), Columns.inverse(flat)
         self.reparameterized = all(base.reparameterized for base in bases)
 
     def log_prob(
@@ -44,7 +41,7 @@ class Product(Base):
         context: Float[Tensor, "batch context"] | None = None,
         rng: Rng | None = None,
     ) -> Float[Tensor, " batch"]:
-        sorted_, total = z.index_select(1, self.flat), z.new_zeros(z.shape[0])
+        sorted_, total = self.sorted(z), z.new_zeros(z.shape[0])
         for base, (start, stop) in zip(self.bases, pairwise(self._ends), strict=True):
             assert isinstance(base, Base)
             total = total + base.log_prob(sorted_[:, start:stop], context)
@@ -62,4 +59,5 @@ class Product(Base):
         for j, base in enumerate(self.bases):
             assert isinstance(base, Base)
             parts.append(base.sample(rng.fold(f"part {j}"), context, temperature=temperature, dtype=dtype))
-        return torch.cat(parts, dim=1).index_select(1, self.order)
+        z: Tensor = self.order(torch.cat(parts, dim=1))
+        return z

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.distributions.base import Base, Estimated
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 from headwater.rng import Rng
 
 __all__ = ["Resampled", "resampled_log_prob"]
@@ -70,7 +70,7 @@ class Resampled(Base, Estimated):
         super().__init__()
         assert tries >= 2, "with one try nothing is rejected"
         self.features, self.tries, self.draws = features, tries, draws
-        self.network = ResidualMLP(features, 1, width=width, blocks=blocks)
+        self.network = MLP(features, 1, width=width, blocks=blocks)
         self.log_odds = nn.Parameter(torch.zeros(()))
 
     def log_prob(

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.events import EventSpec
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 
 __all__ = ["Discriminator", "Generator"]
 
@@ -133,7 +133,7 @@ class Generator(nn.Module):
         self.net = (
             _PictureGenerator(event.shape, latent + context, width, blocks)
             if _convolves(event)
-            else ResidualMLP(latent + context, event.size, width=2 * width, blocks=2 * blocks)
+            else MLP(latent + context, event.size, width=2 * width, blocks=2 * blocks)
         )
 
     def forward(
@@ -155,7 +155,7 @@ class Discriminator(nn.Module):
         self.net = (
             _PictureFeatures(event.shape, features, width, blocks)
             if self.convolves
-            else ResidualMLP(event.size, features, width=2 * width, blocks=2 * blocks)
+            else MLP(event.size, features, width=2 * width, blocks=2 * blocks)
         )
         self.weight = nn.Linear(features, 1, bias=False)
         self.projection = nn.Linear(context, features, bias=False) if context else None

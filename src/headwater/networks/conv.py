@@ -8,36 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from headwater.networks.conv_block import ConvBlock
 from headwater.networks.mlp import ACTIVATIONS
 
 __all__ = ["ResidualConv"]
 
 
 @final
-class _Block(nn.Module):
-    """``h + W2 act(W1 act(h) + V c)`` with 3 x 3 convolutions, W2 starting at zero."""
-
-    def __init__(self, width: int, condition: int, activation: str) -> None:
-        super().__init__()
-        self.activation = ACTIVATIONS[activation]()
-        self.inner = nn.Conv2d(width, width, 3, padding=1)
-        self.outer = nn.Conv2d(width, width, 3, padding=1)
-        self.condition = nn.Linear(condition, width, bias=False) if condition else None
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(torch.as_tensor(self.outer.bias))
-
-    def forward(self, h: Tensor, c: Tensor | None) -> Tensor:
-        inner = self.inner(self.activation(h))
-        if self.condition is not None:
-            assert c is not None
-            inner = inner + self.condition(c)[:, :, None, None]
-        out: Tensor = h + self.outer(self.activation(inner))
-        return out
-
-
-@final
 class ResidualConv(nn.Module):
-    """Convolution in, ``blocks`` residual blocks of ``width`` channels, convolution out: :class:`ResidualMLP` on maps.
+    """Convolution in, ``blocks`` residual blocks of ``width`` channels, convolution out: :class:`MLP` on maps.
 
     Args:
         channels: Channels of the input.
@@ -66,7 +45,7 @@ class ResidualConv(nn.Module):
         super().__init__()
         self.entry = nn.Conv2d(channels, width, 3, padding=1)
         self.condition = nn.Linear(condition, width, bias=False) if condition else None
-        self.blocks = nn.ModuleList(_Block(width, condition, activation) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ConvBlock(width, condition, activation) for _ in range(blocks))
         self.activation = ACTIVATIONS[activation]()
         self.exit = nn.Conv2d(width, out, 3, padding=1)
         if zero_init:

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from headwater.networks.columns import reorder
 from headwater.networks.masked_layers import Block, Layer, Plain
 from headwater.networks.masked_linear import MaskedLinear
 from headwater.networks.mlp import ACTIVATIONS, columns
-from headwater.networks.reorder import reorder
 
 __all__ = ["MaskedMLP"]
 

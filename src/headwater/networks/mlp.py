@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "ResidualMLP", "columns"]
+__all__ = ["ACTIVATIONS", "MLP", "columns"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "elu": nn.ELU}
 
@@ -59,7 +59,7 @@ class _Plain(nn.Module):
         return inner
 
 
-class ResidualMLP(nn.Module):
+class MLP(nn.Module):
     """Linear in, ``blocks`` residual blocks of ``width`` (or plain layers), linear out.
 
     Args:
@@ -72,7 +72,7 @@ class ResidualMLP(nn.Module):
         zero_init: Start the output at zero (couplings start as the identity).
         residual: Residual blocks, or plain layers.
 
-    >>> ResidualMLP(3, 2, width=16, blocks=1)(torch.zeros(5, 3)).shape
+    >>> MLP(3, 2, width=16, blocks=1)(torch.zeros(5, 3)).shape
     torch.Size([5, 2])
     """
 

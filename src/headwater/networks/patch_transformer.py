@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from headwater.networks.columns import Columns
 from headwater.networks.patches import causal_window, patch_order
 from headwater.networks.transformer import CausalTransformer, KeyValueCache
 
@@ -51,7 +52,6 @@ class PatchTransformer(nn.Module):
     """
 
     order: Int64[Tensor, "tokens elements"]
-    place: Int64[Tensor, " numbers"]
     window: Int64[Tensor, "tokens neighbours"]
 
     def __init__(
@@ -70,7 +70,8 @@ class PatchTransformer(nn.Module):
         assert height % patch[0] == 0, "a patch must divide the picture"
         assert across % patch[1] == 0, "a patch must divide the picture"
         self.register_buffer("order", patch_order(shape, patch), persistent=False)
-        self.register_buffer("place", torch.argsort(self.order.flatten()), persistent=False)
+        order = self.order.flatten().tolist()
+        self.by_patch, self.in_place = Columns(order, of=len(order)), Columns.inverse(order)
         self.register_buffer("window", causal_window(shape, patch, reach), persistent=False)
         self.tokens, self.elements = self.order.shape
         self.near = nn.Linear(self.window.shape[1], width, bias=False) if self.window.shape[1] else None
@@ -81,11 +82,13 @@ class PatchTransformer(nn.Module):
 
     def patches(self, flat: Float[Tensor, "batch pixels"]) -> Float[Tensor, "batch tokens elements"]:
         """The elements of flattened pictures by patch."""
-        return flat.index_select(1, self.order.flatten()).reshape(-1, *self.order.shape)
+        patches: Tensor = self.by_patch(flat).reshape(-1, *self.order.shape)
+        return patches
 
     def flatten(self, patches: Float[Tensor, "batch tokens elements"]) -> Float[Tensor, "batch pixels"]:
         """Undo :meth:`patches`."""
-        return patches.flatten(1).index_select(1, self.place)
+        flat: Tensor = self.in_place(patches.flatten(1))
+        return flat
 
     def forward(
         self,

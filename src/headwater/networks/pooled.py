@@ -7,7 +7,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headwater.networks.mlp import ACTIVATIONS, ResidualMLP
+from headwater.networks.mlp import ACTIVATIONS, MLP
 
 __all__ = ["DeepSet", "SeriesEncoder"]
 
@@ -33,8 +33,8 @@ class DeepSet(nn.Module):
 
     def __init__(self, features: int, out: int, *, width: int = 64, blocks: int = 1) -> None:
         super().__init__()
-        self.inner = ResidualMLP(features, width, width=width, blocks=blocks)
-        self.outer = ResidualMLP(width, out, width=width, blocks=blocks)
+        self.inner = MLP(features, width, width=width, blocks=blocks)
+        self.outer = MLP(width, out, width=width, blocks=blocks)
 
     def forward(self, x: Float[Tensor, "batch members features"]) -> Float[Tensor, "batch out"]:
         batch, members, features = x.shape
@@ -66,7 +66,7 @@ class SeriesEncoder(nn.Module):
         for before, after in pairwise(sizes):
             layers += [nn.Conv1d(before, after, 5, stride=2, padding=2), ACTIVATIONS["silu"]()]
         self.inner = nn.Sequential(*layers)
-        self.outer = ResidualMLP(width, out, width=width, blocks=1)
+        self.outer = MLP(width, out, width=width, blocks=1)
 
     def forward(self, x: Float[Tensor, "batch time features"]) -> Float[Tensor, "batch out"]:
         out: Tensor = self.outer(self.inner(x.transpose(1, 2)).mean(dim=2))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headwater.networks.conv_block import ConvBlock
 from headwater.networks.mlp import ACTIVATIONS
 
 __all__ = ["ConvDecoder", "ConvEncoder", "pyramid"]
@@ -38,28 +39,6 @@ def pyramid(height: int, width: int) -> tuple[tuple[int, int], ...]:
 def _channels(width: int, levels: int) -> list[int]:
     """``width`` at the finest level, doubled at each coarser one, at most fourfold."""
     return [width * min(2**level, 4) for level in range(levels)]
-
-
-@final
-class _Block(nn.Module):
-    """``h + W2 act(W1 act(h) + V c)`` with 3 x 3 convolutions, W2 starting at zero."""
-
-    def __init__(self, channels: int, condition: int, activation: str) -> None:
-        super().__init__()
-        self.activation = ACTIVATIONS[activation]()
-        self.inner = nn.Conv2d(channels, channels, 3, padding=1)
-        self.outer = nn.Conv2d(channels, channels, 3, padding=1)
-        self.condition = nn.Linear(condition, channels, bias=False) if condition else None
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(torch.as_tensor(self.outer.bias))
-
-    def forward(self, h: Tensor, c: Tensor | None) -> Tensor:
-        inner = self.inner(self.activation(h))
-        if self.condition is not None:
-            assert c is not None
-            inner = inner + self.condition(c)[:, :, None, None]
-        out: Tensor = h + self.outer(self.activation(inner))
-        return out
 
 
 @final
@@ -95,7 +74,7 @@ class ConvEncoder(nn.Module):
         self.entry = nn.Conv2d(shape[0], channels[0], self.patch + 2, stride=self.patch, padding=1)
         self.odd = (0, shape[2] % self.patch, 0, shape[1] % self.patch)
         self.levels = nn.ModuleList(
-            nn.ModuleList(_Block(c, condition, activation) for _ in range(blocks)) for c in channels
+            nn.ModuleList(ConvBlock(c, condition, activation) for _ in range(blocks)) for c in channels
         )
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
         self.activation = ACTIVATIONS[activation]()
@@ -154,7 +133,7 @@ class ConvDecoder(nn.Module):
         self.patch = 1 if sizes[-1] == shape[1:] else 2
         self.entry = nn.Linear(features + condition, channels[0] * math.prod(sizes[0]))
         self.levels = nn.ModuleList(
-            nn.ModuleList(_Block(c, condition, activation) for _ in range(blocks)) for c in channels
+            nn.ModuleList(ConvBlock(c, condition, activation) for _ in range(blocks)) for c in channels
         )
         self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
         self.activation = ACTIVATIONS[activation]()

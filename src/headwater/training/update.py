@@ -15,7 +15,7 @@ from headwater.rng import Rng
 from headwater.training.compiling import Loss
 from headwater.training.distributed import Ranks
 from headwater.training.optimizer import PlayerOptimizer
-from headwater.training.precision import autocast
+from headwater.training.precision import autocast, products
 
 __all__ = ["Update", "update"]
 
@@ -54,7 +54,7 @@ def update(
         factor: On every learning rate.
         clip: Largest norm of a player's gradient; None for no clipping.
         ranks: The processes to average over.
-        precision: Of the forward pass.
+        precision: Of the forward pass, or of products both ways.
         stop: 1 where this process wants the run to end after this step.
     """
     names: list[str] = []
@@ -63,10 +63,11 @@ def update(
     stops = torch.zeros((), device=batch.x.device)
     for optimizer in optimizers:
         player = optimizer.player.name
-        with autocast(precision, batch.x.device):
-            losses = loss(batch, player, rng.fold(player))
-        optimizer.forget_gradients()
-        torch.autograd.backward(losses.total, inputs=optimizer.parameters)
+        with products(precision):
+            with autocast(precision, batch.x.device):
+                losses = loss(batch, player, rng.fold(player))
+            optimizer.forget_gradients()
+            torch.autograd.backward(losses.total, inputs=optimizer.parameters)
         terms = {"loss": losses.total, **losses.terms}
         shared = torch.stack([*(term.detach().to(batch.x.dtype) for term in terms.values()), batch.x.new_tensor(stop)])
         gradients = optimizer.gradients()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headwater.errors import UsageError, did_you_mean
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 from headwater.networks.pooled import DeepSet, SeriesEncoder
 
 __all__ = ["EMBEDDINGS", "EmbeddingName", "Observation"]
@@ -65,7 +65,7 @@ class Observation(nn.Module):
     def _built(self, size: int, width: int) -> nn.Module | None:
         match self.name:
             case "mlp":
-                return ResidualMLP(math.prod(self.shape), size, width=width, blocks=1)
+                return MLP(math.prod(self.shape), size, width=width, blocks=1)
             case "deepset":
                 return DeepSet(self._rows_shape()[1], size, width=width)
             case "series":

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headwater.bijections.charts.chart import Chart, Coordinate
+from headwater.networks.columns import Columns
 
 __all__ = ["Atlas", "Page"]
 
@@ -28,8 +29,6 @@ class Atlas(Chart):
         pages: Charts that together read every element once.
     """
 
-    order: Tensor
-
     def __init__(self, pages: Sequence[Page]) -> None:
         super().__init__()
         self.charts = torch.nn.ModuleList(page.chart for page in pages)
@@ -37,16 +36,15 @@ class Atlas(Chart):
         self.coordinates = tuple(coordinates)
         flat = [element for page in pages for element in page.elements]
         assert sorted(flat) == list(range(len(flat))), "charts must read every element once"
-        for i, page in enumerate(pages):
-            self.register_buffer(f"elements_{i}", torch.tensor(page.elements), persistent=False)
-        self.register_buffer("order", torch.argsort(torch.tensor(flat)), persistent=False)
+        self.elements = torch.nn.ModuleList(Columns(page.elements, of=len(flat)) for page in pages)
+        self.order = Columns.inverse(flat)
 
     def forward(
         self, x: Float[Tensor, "batch elements"]
     ) -> tuple[Float[Tensor, "batch coordinates"], Float[Tensor, " batch"]]:
         parts, total = [], x.new_zeros(x.shape[0])
-        for i, chart in enumerate(self.charts):
-            u, ladj = chart(x.index_select(1, getattr(self, f"elements_{i}")))
+        for chart, elements in zip(self.charts, self.elements, strict=True):
+            u, ladj = chart(elements(x))
             parts.append(u)
             total = total + ladj
         return torch.cat(parts, dim=1), total
@@ -58,4 +56,5 @@ class Atlas(Chart):
             stop = start + len(chart.coordinates)
             parts.append(chart.inverse(u[:, start:stop]))
             start = stop
-        return torch.cat(parts, dim=1).index_select(1, self.order)
+        x: Tensor = self.order(torch.cat(parts, dim=1))
+        return x

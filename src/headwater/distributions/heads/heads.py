@@ -13,6 +13,7 @@ from headwater.distributions.heads.countable import BinaryHead, CategoricalHead,
 from headwater.distributions.heads.head import Head
 from headwater.errors import UsageError
 from headwater.events import EventSpec, Segment, Support
+from headwater.networks.columns import Columns
 from headwater.rng import Rng
 
 __all__ = ["Heads", "numbers_from_maps"]
@@ -73,7 +74,7 @@ class Heads(nn.Module):
         self._lay_out(len(elements))
 
     def _lay_out(self, count: int) -> None:
-        """Where each element and its numbers lie; indices that are the identity are not stored."""
+        """Where each element and its numbers lie."""
         self.place: tuple[tuple[int, int], ...] = tuple(
             place
             for _, place in sorted(
@@ -82,21 +83,13 @@ class Heads(nn.Module):
         )
         self.parameter_sizes: tuple[int, ...] = tuple(self.head(i).size for i in range(count))
         self.feature_sizes: tuple[int, ...] = tuple(self.head(i).feature_size for i in range(count))
-        for g, members in enumerate(self._members):
-            self._index(f"elements_{g}", members, count)
-            self._index(f"numbers_{g}", _spread(members, self.parameter_sizes), sum(self.parameter_sizes))
+        total = sum(self.parameter_sizes)
+        self.elements = nn.ModuleList(Columns(members, of=count) for members in self._members)
+        self.numbers = nn.ModuleList(
+            Columns(_spread(members, self.parameter_sizes), of=total) for members in self._members
+        )
         order = [index for members in self._members for index in members]
-        self._index("order", _inverse(order), count)
-        numbers = _spread(order, self.feature_sizes)
-        self._index("feature_order", _inverse(numbers), len(numbers))
-
-    def _index(self, name: str, index: list[int], full: int) -> None:
-        identity = index == list(range(full))
-        self.register_buffer(name, None if identity else torch.tensor(index, dtype=torch.int64), persistent=False)
-
-    def _take(self, x: Tensor, name: str) -> Tensor:
-        index = getattr(self, name)
-        return x if index is None else x.index_select(1, index)
+        self.order, self.feature_order = Columns.inverse(order), Columns.inverse(_spread(order, self.feature_sizes))
 
     def head(self, index: int) -> Head:
         """The head that element ``index`` belongs to."""
@@ -106,20 +99,23 @@ class Heads(nn.Module):
 
     def _grouped(self, params: Tensor) -> list[tuple[Head, Tensor]]:
         found: list[tuple[Head, Tensor]] = []
-        for g, head in enumerate(self.groups):
+        for head, numbers in zip(self.groups, self.numbers, strict=True):
             assert isinstance(head, Head)
-            found.append((head, self._take(params, f"numbers_{g}").reshape(len(params), -1, head.size)))
+            found.append((head, numbers(params).reshape(len(params), -1, head.size)))
         return found
 
-    def _merge(self, parts: list[Tensor], order: str = "order") -> Tensor:
-        return self._take(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), order)
+    def _merge(self, parts: list[Tensor]) -> Tensor:
+        merged: Tensor = self.order(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+        return merged
 
     def log_prob(
         self, params: Float[Tensor, "batch numbers"], x: Float[Tensor, "batch elements"]
     ) -> Float[Tensor, "batch elements"]:
         """``log p_i(x_i | params_i)`` of each element, in nats (``x`` flattened)."""
         grouped = self._grouped(params.to(x.dtype))  # autocast's bfloat16 stops before the exponentials
-        return self._merge([h.log_prob(p, self._take(x, f"elements_{g}")) for g, (h, p) in enumerate(grouped)])
+        return self._merge(
+            [h.log_prob(p, elements(x)) for elements, (h, p) in zip(self.elements, grouped, strict=True)]
+        )
 
     def sample(
         self, params: Float[Tensor, "batch numbers"], rng: Rng, *, temperature: float = 1.0
@@ -138,10 +134,11 @@ class Heads(nn.Module):
     def features(self, x: Float[Tensor, "batch elements"]) -> Float[Tensor, "batch features"]:
         """Network-ready: reals softly clipped, whole numbers in [-1, 1], coins +-1, categories one-hot."""
         parts = []
-        for g, head in enumerate(self.groups):
+        for head, elements in zip(self.groups, self.elements, strict=True):
             assert isinstance(head, Head)
-            parts.append(head.features(self._take(x, f"elements_{g}")).flatten(1))
-        return self._merge(parts, "feature_order")
+            parts.append(head.features(elements(x)).flatten(1))
+        features: Tensor = self.feature_order(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+        return features
 
     def from_channels(self, maps: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch numbers"]:
         """:func:`numbers_from_maps` of a picture that has one head for all its elements."""
@@ -184,13 +181,6 @@ def _spread(members: list[int], sizes: tuple[int, ...]) -> list[int]:
     for size in sizes:
         starts.append(starts[-1] + size)
     return [n for index in members for n in range(starts[index], starts[index + 1])]
-
-
-def _inverse(order: list[int]) -> list[int]:
-    inverse = [0] * len(order)
-    for place, index in enumerate(order):
-        inverse[index] = place
-    return inverse
 
 
 def _key(segment: Segment, integer: str) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, final
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from headwater.bijections.bijection import Bijection, initialize
 from headwater.bijections.combinators import Compose
 from headwater.bijections.coupling import Coupling
 from headwater.bijections.elementwise import Elementwise
+from headwater.distributions.bounds import bound_of_draws
 from headwater.distributions.heads import Heads
 from headwater.distributions.normal import StandardNormal
 from headwater.errors import UnsupportedEventError, UsageError
@@ -34,7 +35,7 @@ from headwater.models.flows.argmax_parts import Categories, Part, parts_of
 from headwater.models.flows.model import FlowModel
 from headwater.models.flows.stack import Kind, Linear
 from headwater.models.registry import load_class
-from headwater.models.vaes.bounds import importance_weighted_bound
+from headwater.networks.columns import Columns
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -134,7 +135,6 @@ class ArgmaxFlow(GenerativeModel, Density, DataInitialized):
     }
 
     config: ArgmaxConfig
-    order: Int64[Tensor, " elements"]
 
     def __init__(self, config: ArgmaxConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
@@ -147,10 +147,9 @@ class ArgmaxFlow(GenerativeModel, Density, DataInitialized):
         self.config, self.event, self.context = config, event, context
         found = parts_of(event, config.categories)
         self.parts = nn.ModuleList(part for part, _ in found)
-        for number, (_, members) in enumerate(found):
-            self.register_buffer(f"elements_{number}", torch.tensor(members), persistent=False)
-        everything = torch.tensor([element for _, members in found for element in members])
-        self.register_buffer("order", torch.argsort(everything), persistent=False)
+        everything = [element for _, members in found for element in members]
+        self.elements = nn.ModuleList(Columns(members, of=len(everything)) for _, members in found)
+        self.order = Columns.inverse(everything)
         self.noise = sum(part.noise for part, _ in found)
         self.heads = Heads(event)
         self.base = StandardNormal(self.noise)
@@ -208,7 +207,7 @@ class ArgmaxFlow(GenerativeModel, Density, DataInitialized):
         parts = [part for part in self.parts if isinstance(part, Part)]
         pieces = torch.split(v, [part.width for part in parts], dim=1)
         x = torch.cat([part.drop(piece) for part, piece in zip(parts, pieces, strict=True)], dim=1)
-        return x.index_select(1, self.order).reshape(-1, *self.event.shape)
+        return self.order(x).reshape(-1, *self.event.shape)
 
     def _log_weight(self, x: Tensor, context: Tensor | None, rng: Rng) -> Float[Tensor, " batch"]:
         """``log p(v) - log q(v | x)`` of one draw of ``v``."""
@@ -241,13 +240,11 @@ class ArgmaxFlow(GenerativeModel, Density, DataInitialized):
             return Score(self._log_weight(x, context, Rng.of(0, len(x), device=x.device)), "exact")
         if rng is None:
             raise UsageError("The likelihood bound of an argmax flow draws.", hint="Pass rng=Rng.of(seed, len(x)).")
-        keys = rng.fold("importance").repeat(draws)
-        pieces = []
-        for start in range(0, keys.n, _ROWS_AT_ONCE):
-            event = torch.arange(start, min(start + _ROWS_AT_ONCE, keys.n), device=x.device) // draws
-            given = None if context is None else context[event]
-            pieces.append(self._log_weight(x[event], given, keys.rows(slice(start, start + _ROWS_AT_ONCE))))
-        bound, stderr = importance_weighted_bound(torch.cat(pieces).reshape(len(x), draws))
+
+        def log_weight(event: Tensor, keys: Rng) -> Tensor:
+            return self._log_weight(x[event], None if context is None else context[event], keys)
+
+        bound, stderr = bound_of_draws(log_weight, rng, draws, at_once=_ROWS_AT_ONCE)
         return Score(bound, "lower bound", stderr, {"bound": "importance-weighted", "draws": draws})
 
     @torch.no_grad()
@@ -260,9 +257,9 @@ class ArgmaxFlow(GenerativeModel, Density, DataInitialized):
     def _shares_of(self, flat: Tensor) -> list[tuple[Part, Tensor]]:
         """Each part with its own elements of the row."""
         found: list[tuple[Part, Tensor]] = []
-        for number, part in enumerate(self.parts):
+        for part, elements in zip(self.parts, self.elements, strict=True):
             assert isinstance(part, Part)
-            found.append((part, flat.index_select(1, getattr(self, f"elements_{number}"))))
+            found.append((part, elements(flat)))
         return found
 
     def _seen(self, flat: Tensor, context: Tensor | None) -> Tensor:

@@ -16,19 +16,19 @@ from headwater.bijections.actnorm import ActNorm
 from headwater.bijections.bijection import initialize
 from headwater.distributions.normal import StandardNormal
 from headwater.distributions.solvers import rk4
-from headwater.errors import UnsupportedEventError, UsageError
+from headwater.errors import UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
     Density,
     GenerativeModel,
-    Invertible,
-    Latent,
     Losses,
     Player,
 )
+from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.given import ContextConfig, Given
+from headwater.models.flows.reals import require_reals
 from headwater.models.ode.likelihood import Rates, augment, estimate, rademacher
 from headwater.models.ode.solve import SolverOptions, chunks, integrate
 from headwater.rng import Rng
@@ -58,7 +58,7 @@ class ContinuousSampling(SolverOptions):
     temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
 
 
-class ContinuousFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+class ContinuousFlow(GenerativeModel, Density, NoiseCodes, DataInitialized):
     """The flow of ``dx/dt = v(x, t; c)`` from standard normal noise (t = 0) to standardized data (t = 1).
 
     ``log p(x) = log N(x_0) - ∫_0^1 div v(x_t, t) dt`` along the path that ends in x. Training solves state and integral
@@ -91,11 +91,7 @@ class ContinuousFlow(GenerativeModel, Density, Latent, Invertible, DataInitializ
 
     def __init__(self, config: ContinuousConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
-        if not event.is_real:
-            raise UnsupportedEventError(
-                f"A flow needs events of unbounded reals, got {event}.",
-                hint="Encode the data with Codec.fit(dataset, Encoding.REAL).",
-            )
+        require_reals(event)
         self.config, self.event, self.context = config, event, context
         self.given = Given(context, config.embedding)
         self.register_buffer("times", torch.linspace(1, 0, config.steps + 1), persistent=False)
@@ -230,16 +226,6 @@ class ContinuousFlow(GenerativeModel, Density, Latent, Invertible, DataInitializ
         self, z: Float[Tensor, "batch noise"], *, context: Float[Tensor, "batch context"] | None = None
     ) -> Float[Tensor, "batch *event"]:
         return self._events(self._flow(z, context, 0.0, 1.0, _TIGHT))
-
-    def encode(
-        self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch latent"]:
-        return self.to_noise(x, context=context)
-
-    def decode(
-        self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch *event"]:
-        return self.from_noise(z, context=context)
 
     def _flow(self, x: Tensor, context: Tensor | None, start: float, stop: float, options: SolverOptions) -> Tensor:
         given = self.given(context, x)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from headwater.events import ContextSpec
 from headwater.models.base import ModelConfig
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 
 __all__ = ["ContextConfig", "Given"]
 
@@ -34,7 +34,7 @@ class Given(nn.Module):
         self.size = length if context.size and length else context.size
         self.network = None
         if context.size and length:
-            self.network = ResidualMLP(context.size, length, width=max(64, length), blocks=1)
+            self.network = MLP(context.size, length, width=max(64, length), blocks=1)
 
     def forward(
         self, context: Float[Tensor, "batch context"] | None, like: Float[Tensor, "batch *shape"]

@@ -13,6 +13,7 @@ from torch import Tensor
 from headwater.bijections.bijection import initialize
 from headwater.bijections.combinators import Compose
 from headwater.bijections.logit import Logit
+from headwater.distributions.bounds import bound_of_draws
 from headwater.distributions.dequantization import Dequantizer
 from headwater.distributions.normal import StandardNormal
 from headwater.errors import UsageError
@@ -22,18 +23,16 @@ from headwater.models.base import (
     DataInitialized,
     Density,
     GenerativeModel,
-    Invertible,
-    Latent,
     Losses,
     Paper,
     Player,
 )
+from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.given import Given
 from headwater.models.flows.glow_options import GlowConfig, GlowScoring, pixel_values
 from headwater.models.flows.model import FlowSampling
 from headwater.models.flows.multiscale import Sizes, multiscale
-from headwater.models.vaes.bounds import importance_weighted_bound
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -43,7 +42,7 @@ _NUMBERS_AT_ONCE = 2**20  # elements of pictures scored at once
 
 
 @final
-class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+class Glow(GenerativeModel, Density, NoiseCodes, DataInitialized):
     """``z = f(x; c)`` of pictures, level by level ``squeeze -> [ActNorm -> 1x1 convolution -> coupling] -> split``.
 
     Every latent is kept: what a level leaves behind is normalized given what goes on, so that ``z`` is a standard
@@ -152,14 +151,11 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
             return Score(self.flow.log_prob(x, given), "exact")
         if rng is None:
             raise UsageError("The likelihood bound of 'glow' draws noise.", hint="Pass rng=Rng.of(seed, len(x)).")
-        keys = rng.fold("importance").repeat(draws)
-        rows = max(1, _NUMBERS_AT_ONCE // self.event.size)
-        pieces = []
-        for start in range(0, keys.n, rows):
-            event = torch.arange(start, min(start + rows, keys.n), device=x.device) // draws
-            some = None if given is None else given[event]
-            pieces.append(self._log_prob(x[event], some, keys.rows(slice(start, start + rows))))
-        bound, stderr = importance_weighted_bound(torch.cat(pieces).reshape(len(x), draws))
+
+        def log_weight(event: Tensor, keys: Rng) -> Tensor:
+            return self._log_prob(x[event], None if given is None else given[event], keys)
+
+        bound, stderr = bound_of_draws(log_weight, rng, draws, at_once=_NUMBERS_AT_ONCE // self.event.size)
         protocol: dict[str, str | int | float] = {
             "bound": "importance-weighted",
             "draws": draws,
@@ -190,16 +186,6 @@ class Glow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
             return x
         cell = (x * len(self.values)).floor().clamp(0, len(self.values) - 1)
         return cell + self.values.start
-
-    def encode(
-        self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch latent"]:
-        return self.to_noise(x, context=context)
-
-    def decode(
-        self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch *event"]:
-        return self.from_noise(z, context=context)
 
     def _log_prob(self, x: Tensor, given: Tensor | None, rng: Rng) -> Float[Tensor, " batch"]:
         """``log p(x | c)``, or its bound by one dequantization."""

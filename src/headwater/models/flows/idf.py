@@ -80,7 +80,7 @@ class IDF(GenerativeModel, Density, Invertible):
 
     ``f`` is not continuous in the weights: where a shift lies on the edge between two whole numbers, another
     order of summation (device, batch size, precision) can round it the other way and give that event another,
-    equally valid, probability. In float32 this befalls about one event in a thousand.
+    equally valid, probability. In float32 this befalls few events, in float64 hardly any.
 
     Raises:
         UnsupportedEventError: an element that is not discrete.

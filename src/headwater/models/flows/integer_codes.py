@@ -14,7 +14,7 @@ from headwater.bijections.shift import Code, interpolated
 from headwater.distributions.heads import Heads
 from headwater.events import EventSpec, Segment, Support
 from headwater.networks.conv import ResidualConv
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 
 __all__ = ["CodeHeads", "Codes", "Conditioner", "Integer"]
 
@@ -101,7 +101,7 @@ class Conditioner(nn.Module):
         super().__init__()
         self.heads = CodeHeads(seen)
         self.maps = (len(seen.segments), *seen.grid) if seen.grid else None
-        network = ResidualConv if seen.grid else ResidualMLP
+        network = ResidualConv if seen.grid else MLP
         entries = self.maps[0] if self.maps else sum(self.heads.heads.feature_sizes)
         self.network = network(entries, out, condition=context, zero_init=zero_init, **sizes)
         self.context = context

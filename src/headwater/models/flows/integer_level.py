@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +14,7 @@ from headwater.bijections.parameters import ContextParameters
 from headwater.bijections.shift import Code, ring_shift, ring_unshift
 from headwater.distributions.heads import numbers_from_maps
 from headwater.models.flows.integer_codes import CodeHeads, Codes, Conditioner, Integer
+from headwater.networks.columns import Columns
 from headwater.rng import Rng
 
 __all__ = ["CodeDensity", "Level", "ShiftCoupling"]
@@ -39,33 +40,30 @@ class ShiftCoupling(nn.Module):
         sizes: ``width``, ``blocks`` and ``activation`` of the network.
     """
 
-    kept: Int64[Tensor, " kept"]
-    moved: Int64[Tensor, " moved"]
-    restore: Int64[Tensor, " channels"]
     sizes: Float[Tensor, "moved *ones"]
 
     def __init__(self, codes: Codes, moved: Sequence[int], *, context: int = 0, **sizes: Any) -> None:
         super().__init__()
-        kept = sorted(set(range(len(codes.segments))) - set(moved))
+        count = len(codes.segments)
+        kept = sorted(set(range(count)) - set(moved))
         assert kept, "a coupling must keep a channel"
-        self.register_buffer("kept", torch.tensor(kept), persistent=False)
-        self.register_buffer("moved", torch.tensor(list(moved)), persistent=False)
-        self.register_buffer("restore", torch.argsort(torch.tensor([*kept, *moved])), persistent=False)
+        self.kept, self.moved = Columns(kept, of=count), Columns(moved, of=count)
+        self.restore = Columns.inverse([*kept, *moved])
         self.register_buffer("sizes", codes.take(moved).sizes(), persistent=False)
         self.shift = Conditioner(codes.take(kept), len(moved), context=context, zero_init=True, **sizes)
 
     def forward(self, x: Code, context: Tensor | None) -> Code:
         """``z``, with the gradients of :func:`headwater.bijections.shift.ring_shift`."""
-        stay = x.map(lambda copy: copy.index_select(1, self.kept))
-        move = x.map(lambda copy: copy.index_select(1, self.moved))
+        stay = x.map(self.kept)
+        move = x.map(self.moved)
         z = stay.join(ring_shift(move, self._shift(stay, context), self.sizes))
-        return z.map(lambda copy: copy.index_select(1, self.restore))
+        return z.map(self.restore)
 
     def inverse(self, z: Tensor, context: Tensor | None) -> Tensor:
         """``x``, without gradients."""
-        stay = z.index_select(1, self.kept)
-        move = ring_unshift(z.index_select(1, self.moved), self._shift(Code.of(stay), context), self.sizes)
-        return torch.cat([stay, move], dim=1).index_select(1, self.restore)
+        stay = self.kept(z)
+        move = ring_unshift(self.moved(z), self._shift(Code.of(stay), context), self.sizes)
+        return self.restore(torch.cat([stay, move], dim=1))
 
     def _shift(self, stay: Code, context: Tensor | None) -> Tensor:
         shift: Tensor = self.shift(stay, context)
@@ -139,9 +137,6 @@ class Level(nn.Module):
         sizes: ``width``, ``blocks`` and ``activation`` of the networks.
     """
 
-    order: Int64[Tensor, " channels"]
-    back: Int64[Tensor, " channels"]
-
     def __init__(
         self,
         codes: Codes,
@@ -160,11 +155,10 @@ class Level(nn.Module):
         orders = torch.Generator().manual_seed(order_seed)
         moves = _moves(count, couplings, orders)
         self.couplings = nn.ModuleList(ShiftCoupling(codes, moved, context=context, **sizes) for moved in moves)
-        order = torch.randperm(count, generator=orders)
+        order = torch.randperm(count, generator=orders).tolist()
         self.leaving = count if last else count // 2
-        self.register_buffer("order", order, persistent=False)
-        self.register_buffer("back", torch.argsort(order), persistent=False)
-        gone, stay = codes.take(order[: self.leaving].tolist()), codes.take(order[self.leaving :].tolist())
+        self.order, self.back = Columns(order, of=count), Columns.inverse(order)
+        gone, stay = codes.take(order[: self.leaving]), codes.take(order[self.leaving :])
         self.rest = None if last else stay
         self.squeezes = bool(codes.grid)
         self.density = CodeDensity(gone, self.rest, mixtures=mixtures, integer=integer, context=context, **sizes)
@@ -174,13 +168,13 @@ class Level(nn.Module):
         z = x.map(lambda copy: functional.pixel_unshuffle(copy, 2)) if self.squeezes else x
         for coupling in self.couplings:
             z = coupling(z, context)
-        z = z.map(lambda copy: copy.index_select(1, self.order))
+        z = z.map(self.order)
         gone = z.map(lambda copy: copy[:, : self.leaving])
         return gone, None if self.rest is None else z.map(lambda copy: copy[:, self.leaving :])
 
     def join(self, z: Tensor, rest: Tensor | None, context: Tensor | None) -> Tensor:
         """The inverse of :meth:`split`, of plain codes."""
-        x = (z if rest is None else torch.cat([z, rest], dim=1)).index_select(1, self.back)
+        x = self.back(z if rest is None else torch.cat([z, rest], dim=1))
         for coupling in reversed(self.couplings):
             assert isinstance(coupling, ShiftCoupling)
             x = coupling.inverse(x, context)

@@ -33,24 +33,21 @@ from headwater.models.base import (
     DataInitialized,
     Density,
     GenerativeModel,
-    Invertible,
-    Latent,
     Losses,
     ModelConfig,
     Paper,
     Player,
 )
 from headwater.models.flows.atlas import atlas_of
+from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.given import Given
 from headwater.models.flows.model import FlowSampling
+from headwater.models.flows.stack import AUTOREGRESSIVE_UP_TO, LU_UP_TO
 from headwater.rng import Rng
 from headwater.scores import Score
 
 __all__ = ["ManifoldFlow", "ManifoldFlowConfig"]
-
-_AUTOREGRESSIVE_UP_TO = 32
-_LU_UP_TO = 128
 
 
 class ManifoldFlowConfig(ModelConfig):
@@ -75,7 +72,7 @@ class ManifoldFlowConfig(ModelConfig):
 
 
 @final
-class ManifoldFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized):
+class ManifoldFlow(GenerativeModel, Density, NoiseCodes, DataInitialized):
     """Every element moves within its own set: reals by splines with tails, angles round a circle, the rest in a box.
 
     Charts give coordinates (:mod:`headwater.bijections.charts`); autoregressive or coupling layers move
@@ -151,7 +148,7 @@ class ManifoldFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
         steps: list[Bijection] = [ActNorm(len(lines))]
         if len(lines) > 1:
             steps.append(Permutation.random(len(lines), self.config.order_seed + number))
-            steps += [LULinear(len(lines))] if len(lines) <= _LU_UP_TO else []
+            steps += [LULinear(len(lines))] if len(lines) <= LU_UP_TO else []
         return [Indexed(Compose(*steps), lines, features)]
 
     def _layer(self, kinds: Sequence[Coordinate], number: int) -> Bijection:
@@ -166,7 +163,7 @@ class ManifoldFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
         if features == 1:
             return Elementwise(maps[0], 1, **sizes)
         order = Permutation.random(features, config.order_seed + number).order.tolist()
-        if config.kind == "coupling" or (config.kind == "auto" and features > _AUTOREGRESSIVE_UP_TO):
+        if config.kind == "coupling" or (config.kind == "auto" and features > AUTOREGRESSIVE_UP_TO):
             return MixedCoupling(maps, sorted(order[number % 2 :: 2]), **sizes)
         return MixedAutoregressive(maps, order=order, **sizes)
 
@@ -225,13 +222,3 @@ class ManifoldFlow(GenerativeModel, Density, Latent, Invertible, DataInitialized
     ) -> Float[Tensor, "batch *event"]:
         u, _ = self.flow.bijection.inverse(z, self._given(context, z))
         return self.atlas.inverse(u).reshape(-1, *self.event.shape)
-
-    def encode(
-        self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch latent"]:
-        return self.to_noise(x, context=context)
-
-    def decode(
-        self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch *event"]:
-        return self.from_noise(z, context=context)

@@ -23,6 +23,7 @@ from headwater.models.base import (
     Paper,
     Player,
 )
+from headwater.models.flows.given import Given
 from headwater.models.flows.model import FlowConfig, FlowModel, FlowSampling
 from headwater.models.registry import load_class
 from headwater.rng import Rng
@@ -89,12 +90,13 @@ class FlowMixture(GenerativeModel, Density, DataInitialized):
         cls = load_class(str(name))
         if not issubclass(cls, FlowModel):
             raise ConfigError(
-                f"model.component.name is {name!r}, which is not a flow with a setting 'base'.",
-                hint="Choose one such as nsf, realnvp or maf: --set model.component.name=realnvp",
+                f"A mixture of flows cannot be made of {name!r} (model.component.name).",
+                hint="Take a flow of rows of reals with an exact inverse, such as nsf, realnvp or maf.",
             )
         chosen = cls.Config.parse(settings, where="model.component")
         assert isinstance(chosen, FlowConfig)
         self.flows = nn.ModuleList(cls(chosen, event, context) for _ in range(config.components))
+        self.given = Given(context, 0)
         self.weights = ContextParameters(torch.zeros(config.components), context=context.size)
 
     def players(self) -> tuple[Player, ...]:
@@ -155,11 +157,8 @@ class FlowMixture(GenerativeModel, Density, DataInitialized):
 
     def log_weights(self, n: int, context: Float[Tensor, "n context"] | None = None) -> Float[Tensor, "n components"]:
         """``log w_k(c)`` of ``n`` events; zeros stand for a context that is not given."""
-        like = next(self.parameters())
-        if self.context.size and context is None:
-            context = like.new_zeros(n, self.context.size)
-        given = context.to(like.dtype) if self.context.size and context is not None else None
-        return torch.log_softmax(self.weights(n, given).to(like.dtype), dim=1)
+        like = next(self.parameters()).new_zeros(n)
+        return torch.log_softmax(self.weights(n, self.given(context, like)).to(like.dtype), dim=1)
 
     def _flows(self) -> list[FlowModel]:
         return [flow for flow in self.flows if isinstance(flow, FlowModel)]

@@ -15,8 +15,9 @@ from headwater.bijections.bijection import Bijection, initialize
 from headwater.bijections.combinators import Compose, layers
 from headwater.bijections.logistic import Logistic
 from headwater.bijections.spline_kernels import compiled_splines
+from headwater.compilers import missing_compiler
 from headwater.distributions.bases import BaseName, build_base
-from headwater.errors import UnsupportedEventError, UsageError
+from headwater.errors import UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
@@ -24,14 +25,14 @@ from headwater.models.base import (
     Density,
     GenerativeModel,
     Gradual,
-    Invertible,
-    Latent,
     Losses,
     Options,
     Player,
 )
+from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.given import ContextConfig, Given
+from headwater.models.flows.reals import require_reals
 from headwater.models.flows.torch_distribution import FlowDistribution
 from headwater.rng import Rng
 from headwater.scores import Score
@@ -75,7 +76,7 @@ class EstimatedScoring(Options):
     )
 
 
-class AbstractFlow(GenerativeModel, Density, Latent, Invertible, Gradual, DataInitialized):
+class AbstractFlow(GenerativeModel, Density, NoiseCodes, Gradual, DataInitialized):
     """A bijection of the flattened event with a simple base, before how it is trained and sampled is said.
 
     Codes and noise are the same thing.
@@ -95,11 +96,7 @@ class AbstractFlow(GenerativeModel, Density, Latent, Invertible, Gradual, DataIn
 
     def __init__(self, config: FlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
-        if not event.is_real:
-            raise UnsupportedEventError(
-                f"A flow needs events of unbounded reals, got {event}.",
-                hint="Encode the data with Codec.fit(dataset, Encoding.REAL).",
-            )
+        require_reals(event)
         self.config, self.event, self.context = config, event, context
         self.given = Given(context, config.embedding)
         bijection = self.bijection(event.size, self.given.size)
@@ -161,16 +158,6 @@ class AbstractFlow(GenerativeModel, Density, Latent, Invertible, Gradual, DataIn
         x, _ = self.flow.bijection.inverse(z, self.given(context, z))
         return x.reshape(-1, *self.event.shape)
 
-    def encode(
-        self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch latent"]:
-        return self.to_noise(x, context=context)
-
-    def decode(
-        self, z: Float[Tensor, "batch latent"], *, context: Float[Tensor, "batch context"] | None = None
-    ) -> Float[Tensor, "batch *event"]:
-        return self.from_noise(z, context=context)
-
     def stages(
         self, z: Float[Tensor, "batch noise"], count: int, *, context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch noise"], ...]:
@@ -220,5 +207,7 @@ class FlowModel(AbstractFlow):
         like = next(self.parameters())
         z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=like.dtype)
         compiled = isinstance(chosen, CompiledSampling) and chosen.compile
+        if compiled and (reason := missing_compiler(like.device)):
+            raise UsageError(f"Sampling with compile=True is impossible here: {reason}.", hint="Leave compile away.")
         with compiled_splines() if compiled else nullcontext():
             return self.from_noise(z, context=context)

@@ -20,13 +20,22 @@ from headwater.bijections.qr import QRLinear
 from headwater.bijections.univariate import Univariate
 from headwater.models.flows.model import FlowConfig, FlowModel
 
-__all__ = ["Kind", "Linear", "StackConfig", "StackedFlow", "UnivariateConfig", "UnivariateFlow"]
+__all__ = [
+    "AUTOREGRESSIVE_UP_TO",
+    "LU_UP_TO",
+    "Kind",
+    "Linear",
+    "StackConfig",
+    "StackedFlow",
+    "UnivariateConfig",
+    "UnivariateFlow",
+]
 
 Kind = Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"]
 Linear = Literal["auto", "lu", "qr", "permutation", "none"]
 
-_AUTOREGRESSIVE_UP_TO = 32
-_LU_UP_TO = 128
+AUTOREGRESSIVE_UP_TO = 32
+LU_UP_TO = 128
 
 
 class StackConfig(FlowConfig):
@@ -62,7 +71,7 @@ class StackedFlow(FlowModel):
     def _mixing(self, features: int, number: int) -> tuple[Bijection, ...]:
         linear = self.config.linear
         if linear == "auto":
-            linear = "lu" if features <= _LU_UP_TO else "permutation"
+            linear = "lu" if features <= LU_UP_TO else "permutation"
         if features == 1 or linear == "none":
             return ()
         permutation = Permutation.random(features, self.config.order_seed + number)
@@ -108,7 +117,7 @@ class UnivariateFlow(StackedFlow):
         }
         kind = config.kind
         if kind == "auto":
-            kind = "autoregressive" if features <= _AUTOREGRESSIVE_UP_TO else "coupling"
+            kind = "autoregressive" if features <= AUTOREGRESSIVE_UP_TO else "coupling"
         if features == 1:
             return Elementwise(map_, 1, **sizes)
         sizes["residual"] = config.residual

@@ -1,14 +1,12 @@
-"""The bounds of a variational autoencoder as pure functions."""
+"""The terms of a variational autoencoder's bound as pure functions."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["free_bits", "gaussian_kl", "importance_weighted_bound"]
+__all__ = ["free_bits", "gaussian_kl"]
 
 
 def gaussian_kl(
@@ -40,26 +38,3 @@ def free_bits(kl: Float[Tensor, "batch groups"], floor: float) -> Float[Tensor, 
     tensor(3.2500)
     """
     return kl.mean(dim=0).clamp_min(floor).sum()
-
-
-def importance_weighted_bound(
-    log_weights: Float[Tensor, "batch draws"],
-) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """``log (1/K) sum_k w_k`` and its standard error, ``w_k = p(x, z_k) / q(z_k | x)``, in nats.
-
-    A lower bound of ``log p(x)`` in expectation that rises with K. The standard error is
-    the delta method's: that of the mean of ``w`` divided by that mean; zero for one draw,
-    which says nothing of its error.
-
-    Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), equation 8 and
-    theorem 1, https://arxiv.org/abs/1509.00519.
-
-    >>> importance_weighted_bound(torch.tensor([[-1.0, -1.0]]))
-    (tensor([-1.]), tensor([0.]))
-    """
-    draws = log_weights.shape[1]
-    bound = torch.logsumexp(log_weights, dim=1) - math.log(draws)
-    if draws == 1:
-        return bound, torch.zeros_like(bound)
-    relative = torch.exp(log_weights - bound[:, None])  # mean one, at most `draws`: cannot overflow
-    return bound, relative.std(dim=1) / math.sqrt(draws)

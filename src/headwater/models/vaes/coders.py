@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headwater.distributions.heads import Heads, numbers_from_maps
 from headwater.errors import UsageError
-from headwater.networks.mlp import ResidualMLP
+from headwater.networks.mlp import MLP
 from headwater.networks.resnet import ConvDecoder, ConvEncoder
 
 __all__ = ["Decoder", "Encoder", "convolves"]
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
                 condition=condition,
             )
             if conv
-            else ResidualMLP(sum(sizes), out, width=width, blocks=blocks, condition=condition)
+            else MLP(sum(sizes), out, width=width, blocks=blocks, condition=condition)
         )
 
     def forward(
@@ -86,7 +86,7 @@ class Decoder(nn.Module):
                 condition=condition,
             )
             if conv
-            else ResidualMLP(latent, sum(sizes), width=width, blocks=blocks, condition=condition)
+            else MLP(latent, sum(sizes), width=width, blocks=blocks, condition=condition)
         )
         self.offset = nn.Parameter(torch.zeros(sum(sizes))) if conv else None
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from headwater.distributions.bounds import bound_of_draws
 from headwater.distributions.heads import Heads, gaussian_log_prob, gaussian_sample, smooth_clamp
 from headwater.errors import UsageError
 from headwater.events import ContextSpec, Encoding, EventSpec
@@ -23,7 +24,7 @@ from headwater.models.base import (
     Paper,
     Player,
 )
-from headwater.models.vaes.bounds import free_bits, importance_weighted_bound
+from headwater.models.vaes.bounds import free_bits
 from headwater.models.vaes.coders import Decoder, Encoder, convolves
 from headwater.models.vaes.priors import GaussianPrior, MixturePrior, Prior
 from headwater.rng import Rng
@@ -202,18 +203,18 @@ class VAE(GenerativeModel, Density, Latent):
         if rng is None:
             raise UsageError("The likelihood bound of a VAE draws codes.", hint="Pass rng=Rng.of(seed, len(x)).")
         mean, log_scale = self.posterior(x, context)
-        c, flat, keys = self._context(context, len(x), x), self._flat(x), rng.fold("importance").repeat(draws)
-        rows = max(1, _NUMBERS_AT_ONCE // sum(self.heads.parameter_sizes))
-        pieces = []
-        for start in range(0, keys.n, rows):
-            event = torch.arange(start, min(start + rows, keys.n), device=x.device) // draws
+        c, flat = self._context(context, len(x), x), self._flat(x)
+
+        def log_weight(event: Tensor, keys: Rng) -> Tensor:
             m, s = mean[event], log_scale[event]
-            noise = keys.rows(slice(start, start + rows)).normal("code", self.latent)
+            noise = keys.normal("code", self.latent)
             z = m + s.exp() * noise.to(m.dtype)  # drawn in float32, so that a float64 model scores the same codes
             given = None if c is None else c[event]
             likelihood = self.heads.log_prob(self.decoder(z, given), flat[event]).sum(dim=1)
-            pieces.append(likelihood + self.prior.log_prob(z, given) - gaussian_log_prob(z, m, s).sum(dim=1))
-        bound, stderr = importance_weighted_bound(torch.cat(pieces).reshape(len(x), draws))
+            return likelihood + self.prior.log_prob(z, given) - gaussian_log_prob(z, m, s).sum(dim=1)
+
+        at_once = _NUMBERS_AT_ONCE // sum(self.heads.parameter_sizes)
+        bound, stderr = bound_of_draws(log_weight, rng, draws, at_once=at_once)
         return Score(bound, "lower bound", stderr, {"bound": "importance-weighted", "draws": draws})
 
     def encode(
