@@ -43,7 +43,7 @@ class Affine(Univariate):
         return (y - t) * torch.exp(-a), -a
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        s, t = parameters.unbind(dim=-1)
+        s, t = parameters.movedim(-1, 0).unbind(0)  # as networks lay them: their gradients, too, are runs of memory
         return s / (1 + s.abs() / self.log_bound), t
 
     def extra_repr(self) -> str:

@@ -21,13 +21,12 @@ from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
-    Density,
-    GenerativeModel,
     Losses,
     Player,
 )
 from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.given import ContextConfig, Given
+from headwater.models.flows.joint import Joint
 from headwater.models.flows.reals import require_reals
 from headwater.models.ode.likelihood import Rates, augment, estimate, rademacher
 from headwater.models.ode.solve import SolverOptions, chunks, integrate
@@ -58,7 +57,7 @@ class ContinuousSampling(SolverOptions):
     temperature: float = Field(1.0, ge=0, le=10, description="spread of the noise: below one is safer, less diverse")
 
 
-class ContinuousFlow(GenerativeModel, Density, NoiseCodes, DataInitialized):
+class ContinuousFlow(Joint, NoiseCodes, DataInitialized):
     """The flow of ``dx/dt = v(x, t; c)`` from standard normal noise (t = 0) to standardized data (t = 1).
 
     ``log p(x) = log N(x_0) - ∫_0^1 div v(x_t, t) dt`` along the path that ends in x. Training solves state and integral
@@ -214,6 +213,35 @@ class ContinuousFlow(GenerativeModel, Density, NoiseCodes, DataInitialized):
         chosen = ContinuousSampling.parse(options, where="sampling")
         z = self.base.sample(rng, temperature=chosen.temperature, dtype=self.norm.mean.dtype)
         return self._events(self._flow(z, context, 0.0, 1.0, chosen))
+
+    @property
+    def reparameterized(self) -> bool:
+        return False
+
+    def sample_and_log_prob(
+        self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
+    ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
+        """An event per key of ``rng`` with an estimate of its log-density, solved together as scores are.
+
+        Raises:
+            UsageError: gradients are recorded.
+            DivergenceError: the adaptive solver ran out of steps.
+        """
+        self.refuse_gradients()
+        options = self.Scoring()
+        draws, size = self.draws(options), self.event.size
+        z = self.base.sample(rng, dtype=self.norm.mean.dtype)
+        given = self.given(context, z)
+
+        def move(rows: slice) -> Tensor:
+            c = None if given is None else given[rows]
+            probes = rademacher(rng.rows(rows), draws, z[rows]) if draws else None
+            field, start = augment(lambda t, x: self.rates(t, x, c, probes)[:2], z[rows], draws or 1)
+            return integrate(field, start, 0.0, 1.0, options)
+
+        end = torch.cat([move(rows) for rows in self._runs(rng.n, 1 + (draws or size))])
+        x, ladj = self.norm.inverse(end[:, :size])
+        return x.reshape(-1, *self.event.shape), self.base.log_prob(z) - end[:, size:].mean(dim=1) - ladj
 
     @torch.no_grad()
     def to_noise(

@@ -21,8 +21,6 @@ from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
-    Density,
-    GenerativeModel,
     Losses,
     Paper,
     Player,
@@ -31,6 +29,7 @@ from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.given import Given
 from headwater.models.flows.glow_options import GlowConfig, GlowScoring, pixel_values
+from headwater.models.flows.joint import Joint
 from headwater.models.flows.model import FlowSampling
 from headwater.models.flows.multiscale import Sizes, multiscale
 from headwater.rng import Rng
@@ -42,7 +41,7 @@ _NUMBERS_AT_ONCE = 2**20  # elements of pictures scored at once
 
 
 @final
-class Glow(GenerativeModel, Density, NoiseCodes, DataInitialized):
+class Glow(Joint, NoiseCodes, DataInitialized):
     """``z = f(x; c)`` of pictures, level by level ``squeeze -> [ActNorm -> 1x1 convolution -> coupling] -> split``.
 
     Every latent is kept: what a level leaves behind is normalized given what goes on, so that ``z`` is a standard
@@ -170,6 +169,26 @@ class Glow(GenerativeModel, Density, NoiseCodes, DataInitialized):
         chosen = FlowSampling.parse(options, where="sampling")
         z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=next(self.parameters()).dtype)
         return self.from_noise(z, context=context)
+
+    @property
+    def reparameterized(self) -> bool:
+        return self.values is None
+
+    def sample_and_log_prob(
+        self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
+    ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
+        """A picture of reals per key of ``rng`` with its log-density in nats.
+
+        Raises:
+            UsageError: pictures of whole numbers, whose likelihood is only bounded.
+        """
+        if self.values is not None:
+            raise UsageError(
+                "A 'glow' of whole numbers bounds its likelihood and has none to give with a sample.",
+                hint="Sample, then score: log_prob(x, rng=rng, draws=...).",
+            )
+        like = next(self.parameters())
+        return self.flow.sample_and_log_prob(rng, self._given(context, like.new_zeros(rng.n)), dtype=like.dtype)
 
     def to_noise(
         self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None

@@ -31,8 +31,6 @@ from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
-    Density,
-    GenerativeModel,
     Losses,
     ModelConfig,
     Paper,
@@ -42,6 +40,7 @@ from headwater.models.flows.atlas import atlas_of
 from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.given import Given
+from headwater.models.flows.joint import Joint
 from headwater.models.flows.model import FlowSampling
 from headwater.models.flows.stack import AUTOREGRESSIVE_UP_TO, LU_UP_TO
 from headwater.rng import Rng
@@ -72,7 +71,7 @@ class ManifoldFlowConfig(ModelConfig):
 
 
 @final
-class ManifoldFlow(GenerativeModel, Density, NoiseCodes, DataInitialized):
+class ManifoldFlow(Joint, NoiseCodes, DataInitialized):
     """Every element moves within its own set: reals by splines with tails, angles round a circle, the rest in a box.
 
     Charts give coordinates (:mod:`headwater.bijections.charts`); autoregressive or coupling layers move
@@ -209,6 +208,19 @@ class ManifoldFlow(GenerativeModel, Density, NoiseCodes, DataInitialized):
         dtype = next(self.parameters()).dtype
         z = self.flow.base.sample(rng, temperature=chosen.temperature, dtype=dtype)
         return self.from_noise(z, context=context)
+
+    @property
+    def reparameterized(self) -> bool:
+        return self.flow.base.reparameterized
+
+    def sample_and_log_prob(
+        self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
+    ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
+        self.refuse_gradients()
+        like = next(self.parameters())
+        u, log_prob = self.flow.sample_and_log_prob(rng, self._given(context, like.new_zeros(rng.n)), dtype=like.dtype)
+        x = self.atlas.inverse(u)
+        return x.reshape(-1, *self.event.shape), log_prob + self.atlas(x)[1]
 
     def to_noise(
         self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None

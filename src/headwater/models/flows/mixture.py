@@ -16,14 +16,13 @@ from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
-    Density,
-    GenerativeModel,
     Losses,
     ModelConfig,
     Paper,
     Player,
 )
 from headwater.models.flows.given import Given
+from headwater.models.flows.joint import Joint
 from headwater.models.flows.model import FlowConfig, FlowModel, FlowSampling
 from headwater.models.registry import load_class
 from headwater.rng import Rng
@@ -45,7 +44,7 @@ class FlowMixtureConfig(ModelConfig):
 
 
 @final
-class FlowMixture(GenerativeModel, Density, DataInitialized):
+class FlowMixture(Joint, DataInitialized):
     """``log p(x | c) = log sum_k w_k(c) p_k(x | c)``: exact, with as many pieces as the data has clusters.
 
     One flow is a continuous image of one piece of noise and leaves bridges between clusters; a mixture
@@ -154,6 +153,22 @@ class FlowMixture(GenerativeModel, Density, DataInitialized):
             if len(rows):
                 x[rows] = flow.sample(len(rows), context=given, rng=rng.rows(rows), **chosen)
         return x
+
+    @property
+    def reparameterized(self) -> bool:
+        return False
+
+    def sample_and_log_prob(
+        self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
+    ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
+        """An event per key of ``rng`` with its log-density in nats; which flow it is of carries no gradient.
+
+        Raises:
+            UsageError: gradients are recorded.
+        """
+        self.refuse_gradients()
+        x = self.sample(rng.n, context=context, rng=rng)
+        return x, self.log_prob(x, context=context).value
 
     def log_weights(self, n: int, context: Float[Tensor, "n context"] | None = None) -> Float[Tensor, "n components"]:
         """``log w_k(c)`` of ``n`` events; zeros stand for a context that is not given."""

@@ -22,8 +22,6 @@ from headwater.events import ContextSpec, Encoding, EventSpec
 from headwater.models.base import (
     Batch,
     DataInitialized,
-    Density,
-    GenerativeModel,
     Gradual,
     Losses,
     Options,
@@ -32,8 +30,8 @@ from headwater.models.base import (
 from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
 from headwater.models.flows.given import ContextConfig, Given
+from headwater.models.flows.joint import Joint
 from headwater.models.flows.reals import require_reals
-from headwater.models.flows.torch_distribution import FlowDistribution
 from headwater.rng import Rng
 from headwater.scores import Score
 
@@ -76,7 +74,7 @@ class EstimatedScoring(Options):
     )
 
 
-class AbstractFlow(GenerativeModel, Density, NoiseCodes, Gradual, DataInitialized):
+class AbstractFlow(Joint, NoiseCodes, Gradual, DataInitialized):
     """A bijection of the flattened event with a simple base, before how it is trained and sampled is said.
 
     Codes and noise are the same thing.
@@ -115,36 +113,18 @@ class AbstractFlow(GenerativeModel, Density, NoiseCodes, Gradual, DataInitialize
     def initialize(self, batch: Batch, rng: Rng) -> None:
         initialize(self.flow.bijection, batch.x.flatten(1), self.given(batch.context, batch.x))
 
+    @property
+    def reparameterized(self) -> bool:
+        return self.flow.base.reparameterized
+
     def sample_and_log_prob(
         self, rng: Rng, *, context: Float[Tensor, "n context"] | None = None
     ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, " n"]]:
-        """An event per key of ``rng`` with its log-density in nats, in one pass, with gradients.
-
-        Raises:
-            UsageError: gradients are recorded, and draws of the base do not carry them.
-        """
-        if torch.is_grad_enabled() and not self.flow.base.reparameterized:
-            raise UsageError(
-                f"Samples carry no gradient with the base {type(self.flow.base).__name__}.",
-                hint="Use the base normal, student-t or uniform, or draw under torch.no_grad().",
-            )
+        self.refuse_gradients()
         like = next(self.parameters())
         given = self.given(context, like.new_zeros(rng.n))
         x, log_prob = self.flow.sample_and_log_prob(rng, given, dtype=like.dtype)
         return x.reshape(-1, *self.event.shape), log_prob
-
-    def distribution(self, context: Float[Tensor, "*batch context"] | None = None) -> FlowDistribution:
-        """``p(x | context)`` as a ``torch.distributions.Distribution``.
-
-        >>> import torch
-        >>> from headwater.events import ContextSpec, EventSpec
-        >>> from headwater.models.flows.nsf import NSF, NSFConfig
-        >>> flow = NSF(NSFConfig(transforms=1, width=8), EventSpec.real(2), ContextSpec(size=3))
-        >>> p = flow.distribution(torch.zeros(5, 3))
-        >>> p.rsample((4,)).shape, p.log_prob(torch.zeros(2)).shape
-        (torch.Size([4, 5, 2]), torch.Size([5]))
-        """
-        return FlowDistribution(self, context)
 
     def to_noise(
         self, x: Float[Tensor, "batch *event"], *, context: Float[Tensor, "batch context"] | None = None

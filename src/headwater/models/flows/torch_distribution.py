@@ -11,7 +11,7 @@ from torch.distributions import Distribution, constraints
 from headwater.rng import Rng
 
 if TYPE_CHECKING:
-    from headwater.models.flows.model import AbstractFlow
+    from headwater.models.flows.joint import Joint
 
 __all__ = ["FlowDistribution"]
 
@@ -30,19 +30,19 @@ class FlowDistribution(Distribution):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = True
 
-    def __init__(
-        self, model: AbstractFlow, context: Tensor | None = None, *, batch_shape: torch.Size | None = None
-    ) -> None:
+    def __init__(self, model: Joint, context: Tensor | None = None, *, batch_shape: torch.Size | None = None) -> None:
         own = torch.Size() if context is None else context.shape[:-1]
         self._model = model
-        self.has_rsample = model.flow.base.reparameterized
+        self.has_rsample = model.reparameterized
         shape = own if batch_shape is None else batch_shape
         self._context = None if context is None else context.expand(*shape, context.shape[-1])
         super().__init__(shape, torch.Size(model.event.shape), validate_args=False)
 
     @property
     def support(self) -> constraints.Constraint:
-        """Unbounded reals."""
+        """Unbounded reals; not said for events on other sets."""
+        if not self._model.event.is_real:
+            raise NotImplementedError(f"the support of {self._model.event} is not one of torch's constraints")
         return constraints.independent(constraints.real, len(self.event_shape))  # type: ignore[no-untyped-call]
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> FlowDistribution:

@@ -17,6 +17,7 @@ from headwater.testing.laws.contract import (
     saving_and_loading_changes_nothing,
 )
 from headwater.testing.laws.densities import (
+    a_joint_sample_knows_its_density,
     a_score_does_not_depend_on_its_batch,
     density_integrates_to_one,
     samples_follow_the_density,
@@ -42,6 +43,7 @@ LAWS: dict[str, Callable[[Case], None]] = {
         a_score_does_not_depend_on_its_batch,
         density_integrates_to_one,
         samples_follow_the_density,
+        a_joint_sample_knows_its_density,
         saving_and_loading_changes_nothing,
         float32_agrees_with_float64,
         noise_and_events_correspond,

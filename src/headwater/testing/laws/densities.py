@@ -8,12 +8,18 @@ import torch
 from torch import Tensor
 
 from headwater.models.base import Density
+from headwater.models.flows.joint import Joint
 from headwater.rng import Rng
 from headwater.testing.cases import Case
 from headwater.testing.cells import CELLS
 from headwater.testing.laws.scoring import ROUND_OFF, log_prob
 
-__all__ = ["a_score_does_not_depend_on_its_batch", "density_integrates_to_one", "samples_follow_the_density"]
+__all__ = [
+    "a_joint_sample_knows_its_density",
+    "a_score_does_not_depend_on_its_batch",
+    "density_integrates_to_one",
+    "samples_follow_the_density",
+]
 
 
 def a_score_does_not_depend_on_its_batch(case: Case) -> None:
@@ -89,3 +95,21 @@ def samples_follow_the_density(case: Case) -> None:
     levels = cdf[torch.searchsorted(x[:, 0].contiguous(), samples[:, 0].contiguous()).clamp(max=len(cdf) - 1)].sort()[0]
     gap = (levels - (torch.arange(n, dtype=levels.dtype) + 0.5) / n).abs().max().item()
     assert gap < 2.2 / n**0.5, f"Kolmogorov-Smirnov distance {gap:.4f} between samples and density"
+
+
+def a_joint_sample_knows_its_density(case: Case) -> None:
+    """An event drawn with its log-density has that log-density when it is scored."""
+    if not issubclass(case.cls, Joint):
+        return
+    model, n = case.build(), 6
+    assert isinstance(model, Joint)
+    context, rng = case.contexts(n), Rng.of(5, n)
+    if model.log_prob(case.batch(n).x, context=context, rng=rng).kind == "lower bound":
+        return
+    with torch.no_grad():
+        x, log_p = model.sample_and_log_prob(rng, context=context)
+        score = model.log_prob(x, context=context, rng=rng)
+    assert x.shape == (n, *case.event.shape), f"shape {tuple(x.shape)}, expected {(n, *case.event.shape)}"
+    slack = 1e-5 if score.kind == "exact" else 1e-2
+    gap = (log_p - score.value).abs().max().item()
+    assert gap <= slack * (1 + score.value.abs().max().item()), f"off by {gap:.2g} nats"
