@@ -13,12 +13,12 @@ from headwater.testing.check import supported_cases
 
 SMALL: dict[str, dict[str, Any]] = {
     "nsf": {"transforms": 2, "width": 16, "blocks": 1},
-    "glow": {"steps": 1, "width": 8, "components": 2},
+    "glow": {"steps": 1, "width": 8, "components": 2, "embedding": 4},
     "gan": {"latent": 8, "width": 16, "blocks": 1},
     "vae": {"latent": 3, "width": 16, "mixtures": 3},
     "flow-matching": {"width": 16, "blocks": 1, "features": 1, "channels": 8, "levels": 2, "embedding": 8},
-    "idf": {"couplings": 2, "levels": 2, "width": 16, "blocks": 1, "mixtures": 3},
-    "argmax": {"transforms": 2, "width": 16, "blocks": 1},
+    "idf": {"couplings": 2, "levels": 2, "width": 16, "blocks": 1, "mixtures": 3, "embedding": 4},
+    "argmax": {"transforms": 2, "width": 16, "blocks": 1, "embedding": 4},
     "made": {"width": 16, "blocks": 1, "mixtures": 4},
     "pixel-transformer": {"width": 16, "depth": 1, "heads": 2, "patch_width": 16, "mixtures": 3},
     "independent": {"components": 8, "cells": 64},
@@ -43,7 +43,7 @@ STACKS: dict[str, dict[str, Any]] = {  # flows of one skeleton, whose bijections
     "residual": {"transforms": 2, "width": 8},
     "gaussianization": {"transforms": 2, "components": 6},
     "flow-mixture": {"components": 2, "component": {"name": "realnvp", "transforms": 1, "width": 8, "blocks": 1}},
-    "manifold": {"transforms": 2, "width": 16, "blocks": 1, "bins": 4},
+    "manifold": {"embedding": 4, "transforms": 2, "width": 16, "blocks": 1, "bins": 4},
 }
 FEW_OF = {"argmax": {("line", False), ("alphabet", True), ("table", True)}}
 FEW = {("line", False), ("plane", False), ("vector", True)}

@@ -38,6 +38,7 @@ from headwater.bijections.rational_quadratic import RationalQuadratic
 from headwater.bijections.residual import Residual
 from headwater.bijections.sum_of_squares import SumOfSquares
 from headwater.bijections.sylvester import Sylvester
+from headwater.bijections.triangular import Triangular
 from headwater.bijections.univariate import Univariate
 
 D, C, N = 5, 3, 7
@@ -51,6 +52,7 @@ BIJECTIONS: dict[str, Callable[[], Bijection]] = {
     "random permutation": lambda: Permutation.random(D, 3),
     "actnorm": lambda: ActNorm(D),
     "lu": lambda: LULinear(D),
+    "triangular": lambda: Triangular(D),
     "elementwise affine": lambda: Elementwise(Affine(), D),
     "elementwise spline": lambda: Elementwise(RationalQuadratic(4), D),
     "elementwise spline, context": lambda: Elementwise(RationalQuadratic(4), D, context=C),

@@ -42,7 +42,7 @@ class LULinear(Bijection):
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
         lower, upper = self._factors()
-        return (x @ upper.T) @ lower.T + self.shift, self.log_diagonal.sum().expand(x.shape[0])
+        return x @ (lower @ upper).T + self.shift, self.log_diagonal.sum().expand(x.shape[0])
 
     def inverse(
         self, z: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None

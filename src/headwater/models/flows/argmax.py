@@ -32,6 +32,7 @@ from headwater.models.base import (
     Player,
 )
 from headwater.models.flows.argmax_parts import Categories, Part, parts_of
+from headwater.models.flows.given import ContextConfig
 from headwater.models.flows.model import FlowModel
 from headwater.models.flows.stack import Kind, Linear
 from headwater.models.registry import load_class
@@ -45,7 +46,7 @@ _ROWS_AT_ONCE = 2**15
 _SUPPORTED = frozenset(Support) - {Support.CIRCLE, Support.SPHERE, Support.SIMPLEX}
 
 
-class ArgmaxConfig(ModelConfig):
+class ArgmaxConfig(ContextConfig):
     """Architecture of an argmax flow."""
 
     flow: Literal["nsf", "realnvp", "maf", "flowpp", "sos", "bernstein"] = Field(
@@ -159,7 +160,7 @@ class ArgmaxFlow(GenerativeModel, Density, DataInitialized):
     def _prior(self, width: int) -> FlowModel:
         config = self.config
         cls = load_class(config.flow)
-        settings = config.model_dump(include={"kind", "transforms", "linear", "width", "blocks"})
+        settings = config.model_dump(include={"kind", "transforms", "linear", "width", "blocks", "embedding"})
         prior = cls(cls.Config.parse(settings, where="model"), EventSpec.real(width), self.context)
         assert isinstance(prior, FlowModel)
         return prior

@@ -108,15 +108,15 @@ class Glow(Joint, NoiseCodes, DataInitialized):
     def __init__(self, config: GlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
-        self._given = Given(context, 0)
+        self._given = Given(context, config.embedding)
         self.values = pixel_values(event)
         shape = (event.shape[0], event.shape[1], event.shape[2])
-        sizes = Sizes(config.univariate, config.masks, config.steps, context.size, config.width, config.blocks)
+        sizes = Sizes(config.univariate, config.masks, config.steps, self._given.size, config.width, config.blocks)
         bijection = multiscale(shape, config.scales(shape), sizes)
         self.dequantizer: Dequantizer | None = None
         if self.values is not None:
             bijection = Compose(Logit(config.alpha), bijection)
-            self.dequantizer = config.dequantizer(shape, len(self.values), context.size)
+            self.dequantizer = config.dequantizer(shape, len(self.values), self._given.size)
         self.flow = Flow(bijection, StandardNormal(event.size))
 
     def players(self) -> tuple[Player, ...]:

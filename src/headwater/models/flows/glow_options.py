@@ -13,7 +13,8 @@ from headwater.bijections.univariate import Univariate
 from headwater.distributions.dequantization import Dequantizer, UniformDequantizer, VariationalDequantizer
 from headwater.errors import UnsupportedEventError, UsageError
 from headwater.events import EventSpec, Support
-from headwater.models.base import ModelConfig, Options
+from headwater.models.base import Options
+from headwater.models.flows.given import ContextConfig
 from headwater.models.flows.multiscale import Masks, Shape, halvings
 
 __all__ = ["GlowConfig", "GlowScoring", "pixel_values"]
@@ -21,7 +22,7 @@ __all__ = ["GlowConfig", "GlowScoring", "pixel_values"]
 _MOST_LEVELS = 3
 
 
-class GlowConfig(ModelConfig):
+class GlowConfig(ContextConfig):
     """Architecture of a multi-scale flow of pictures."""
 
     levels: int | None = Field(

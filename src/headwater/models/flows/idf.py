@@ -25,6 +25,7 @@ from headwater.models.base import (
     Paper,
     Player,
 )
+from headwater.models.flows.given import ContextConfig, Given
 from headwater.models.flows.integer_codes import Codes
 from headwater.models.flows.integer_level import Level
 from headwater.rng import Rng
@@ -35,7 +36,7 @@ __all__ = ["IDF", "IDFConfig", "IDFSampling"]
 _LEVELS = 12
 
 
-class IDFConfig(ModelConfig):
+class IDFConfig(ContextConfig):
     """Architecture of an integer discrete flow."""
 
     couplings: int = Field(2, ge=1, le=32, description="couplings per level")
@@ -134,6 +135,7 @@ class IDF(GenerativeModel, Density, Invertible):
                 hint="The model 'argmax' takes rows of reals and discrete values together; 'nsf' takes reals.",
             )
         self.config, self.event, self.context = config, event, context
+        self.given = Given(context, config.embedding)
         low = [segment.low or 0.0 for segment in event.segments for _ in range(segment.size)]
         self.register_buffer("low", torch.tensor(low).reshape(event.shape), persistent=False)
         maps = _convolves(event, config.network)
@@ -154,7 +156,7 @@ class IDF(GenerativeModel, Density, Invertible):
                 last=number == most or codes.indivisible,
                 mixtures=config.mixtures,
                 integer=config.integer,
-                context=self.context.size,
+                context=self.given.size,
                 **sizes,
             )
             yield level
@@ -232,12 +234,9 @@ class IDF(GenerativeModel, Density, Invertible):
         return total
 
     def _given(self, context: Tensor | None, like: Tensor) -> Tensor | None:
-        """None for an unconditional model, zeros for "absent"."""
-        if not self.context.size:
-            return None
-        if context is None:
-            return next(self.parameters()).new_zeros(len(like), self.context.size)
-        return context.to(next(self.parameters()).dtype)
+        """The context in the dtype of the networks, whatever that of the codes."""
+        found: Tensor | None = self.given(context, next(self.parameters()).new_zeros(len(like)))
+        return found
 
 
 def _convolves(event: EventSpec, network: str) -> bool:

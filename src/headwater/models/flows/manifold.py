@@ -32,14 +32,13 @@ from headwater.models.base import (
     Batch,
     DataInitialized,
     Losses,
-    ModelConfig,
     Paper,
     Player,
 )
 from headwater.models.flows.atlas import atlas_of
 from headwater.models.flows.codes import NoiseCodes
 from headwater.models.flows.flow import Flow
-from headwater.models.flows.given import Given
+from headwater.models.flows.given import ContextConfig, Given
 from headwater.models.flows.joint import Joint
 from headwater.models.flows.model import FlowSampling
 from headwater.models.flows.stack import AUTOREGRESSIVE_UP_TO, LU_UP_TO
@@ -49,7 +48,7 @@ from headwater.scores import Score
 __all__ = ["ManifoldFlow", "ManifoldFlowConfig"]
 
 
-class ManifoldFlowConfig(ModelConfig):
+class ManifoldFlowConfig(ContextConfig):
     """Architecture of a flow on mixed supports."""
 
     transforms: int = Field(5, ge=1, le=64, description="number of layers")
@@ -119,7 +118,7 @@ class ManifoldFlow(Joint, NoiseCodes, DataInitialized):
     def __init__(self, config: ManifoldFlowConfig, event: EventSpec, context: ContextSpec) -> None:
         super().__init__()
         self.config, self.event, self.context = config, event, context
-        self._given = Given(context, 0)
+        self._given = Given(context, config.embedding)
         self.atlas = atlas_of(event, soft=config.positive == "softplus", log_ratio=config.simplex == "log-ratio")
         kinds = self.atlas.coordinates
         self.flow = Flow(self._bijection(kinds), self._base(kinds))
@@ -154,7 +153,7 @@ class ManifoldFlow(Joint, NoiseCodes, DataInitialized):
         config, features = self.config, len(kinds)
         maps = self._maps(kinds)
         sizes: dict[str, Any] = {
-            "context": self.context.size,
+            "context": self._given.size,
             "width": config.width,
             "blocks": config.blocks,
             "activation": config.activation,

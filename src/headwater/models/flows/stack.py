@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from headwater.bijections.elementwise import Elementwise
 from headwater.bijections.lu import LULinear
 from headwater.bijections.permutation import Permutation
 from headwater.bijections.qr import QRLinear
+from headwater.bijections.triangular import Triangular
 from headwater.bijections.univariate import Univariate
 from headwater.models.flows.model import FlowConfig, FlowModel
 
@@ -32,10 +33,11 @@ __all__ = [
 ]
 
 Kind = Literal["auto", "coupling", "autoregressive", "inverse-autoregressive"]
-Linear = Literal["auto", "lu", "qr", "permutation", "none"]
+Linear = Literal["auto", "lu", "qr", "triangular", "permutation", "none"]
 
 AUTOREGRESSIVE_UP_TO = 32
 LU_UP_TO = 128
+_LINEAR: Mapping[str, Callable[[int], Bijection]] = {"lu": LULinear, "qr": QRLinear, "triangular": Triangular}
 
 
 class StackConfig(FlowConfig):
@@ -77,7 +79,7 @@ class StackedFlow(FlowModel):
         permutation = Permutation.random(features, self.config.order_seed + number)
         if linear == "permutation":
             return (permutation,)
-        return permutation, LULinear(features) if linear == "lu" else QRLinear(features)
+        return permutation, _LINEAR[linear](features)
 
 
 class UnivariateConfig(StackConfig):
