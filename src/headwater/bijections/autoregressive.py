@@ -9,15 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection
+from headwater.bijections.estimated import Noisy
 from headwater.bijections.univariate import Univariate
 from headwater.networks.masked import MaskedMLP
+from headwater.rng import Rng
 
 __all__ = ["Autoregressive"]
 
 _START = 0.1
 
 
-class Autoregressive(Bijection):
+class Autoregressive(Bijection, Noisy):
     """``z_i = g(x_i; θ_i(x_{<i}, c))`` with ``<`` the given order.
 
     The Jacobian is triangular: the log-determinants are the sums of the
@@ -38,6 +40,7 @@ class Autoregressive(Bijection):
         order: The elements in the order in which they are generated; None: as they stand.
         activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
         residual: Residual blocks in ``θ``, or plain layers.
+        dropout: Share of the units of each block of ``θ`` that is dropped in training.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Autoregressive(Bijection):
         order: Sequence[int] | None = None,
         activation: str = "silu",
         residual: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.univariate = univariate
@@ -65,12 +69,25 @@ class Autoregressive(Bijection):
             activation=activation,
             scale=_START,
             residual=residual,
+            dropout=dropout,
         )
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
-        z, ladj = self.univariate(x.t(), self._theta(x, context))
+        return self._forward(x, context, None)
+
+    @property
+    def wants_noise(self) -> bool:
+        return self.training and self.conditioner.dropout > 0
+
+    def surrogate(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None, rng: Rng
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        return self._forward(x, context, rng)
+
+    def _forward(self, x: Tensor, context: Tensor | None, rng: Rng | None) -> tuple[Tensor, Tensor]:
+        z, ladj = self.univariate(x.t(), self._theta(x, context, rng))
         return z.t(), ladj.sum(dim=0)
 
     def inverse(
@@ -102,9 +119,9 @@ class Autoregressive(Bijection):
 
         return self.conditioner.sweep(z.shape[0], choose, context), total
 
-    def _theta(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def _theta(self, x: Tensor, context: Tensor | None, rng: Rng | None = None) -> Tensor:
         """Parameters of each feature and event; in memory parameter after parameter, with the batch last."""
-        return self.conditioner.stacked(x, context).movedim(0, -1)
+        return self.conditioner.stacked(x, context, rng).movedim(0, -1)
 
     def extra_repr(self) -> str:
         order = self.conditioner.order

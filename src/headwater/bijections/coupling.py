@@ -9,16 +9,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from headwater.bijections.bijection import Bijection
+from headwater.bijections.estimated import Noisy
 from headwater.bijections.univariate import Univariate
 from headwater.networks.columns import reorder
 from headwater.networks.mlp import MLP
+from headwater.rng import Rng
 
 __all__ = ["Coupling"]
 
 _START = 0.1
 
 
-class Coupling(Bijection):
+class Coupling(Bijection, Noisy):
     """``z_A = x_A`` and ``z_B = g(x_B; θ(x_A, c))``, element by element.
 
     Inverse: ``x_A = z_A``, ``x_B = g^-1(z_B; θ(z_A, c))``. Log-determinants: the sums
@@ -37,6 +39,7 @@ class Coupling(Bijection):
         blocks: Residual blocks of ``θ``, or plain layers after its first.
         activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
         residual: Residual blocks in ``θ``, or plain layers.
+        dropout: Share of the units of each block of ``θ`` that is dropped in training.
     """
 
     order: Int64[Tensor, " features"]
@@ -53,6 +56,7 @@ class Coupling(Bijection):
         blocks: int = 2,
         activation: str = "silu",
         residual: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         kept = sorted(set(range(features)) - set(moved))
@@ -71,6 +75,7 @@ class Coupling(Bijection):
             condition=context,
             activation=activation,
             residual=residual,
+            dropout=dropout,
         )
         with torch.no_grad():
             self.conditioner.exit.weight.mul_(_START)
@@ -79,8 +84,20 @@ class Coupling(Bijection):
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        return self._forward(x, context, None)
+
+    @property
+    def wants_noise(self) -> bool:
+        return self.training and self.conditioner.dropout > 0
+
+    def surrogate(
+        self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None, rng: Rng
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        return self._forward(x, context, rng)
+
+    def _forward(self, x: Tensor, context: Tensor | None, rng: Rng | None) -> tuple[Tensor, Tensor]:
         stay, move = self._apart(x)
-        moved, ladj = self.univariate(move.t(), self._theta(stay, context))
+        moved, ladj = self.univariate(move.t(), self._theta(stay, context, rng))
         return self._together(stay.t(), moved), ladj.sum(dim=0)
 
     def inverse(
@@ -96,9 +113,9 @@ class Coupling(Bijection):
     def _together(self, stay: Float[Tensor, "kept batch"], move: Float[Tensor, "moved batch"]) -> Tensor:
         return reorder(torch.cat([stay, move]).t(), self.back, self.order)
 
-    def _theta(self, stay: Tensor, context: Tensor | None) -> Tensor:
+    def _theta(self, stay: Tensor, context: Tensor | None, rng: Rng | None = None) -> Tensor:
         """Parameters of each moved element and event; in memory parameter after parameter, with the batch last."""
-        out = self.conditioner.columns(stay, context if self.context else None)
+        out = self.conditioner.columns(stay, context if self.context else None, rng)
         return out.view(self.univariate.size, self.moved, -1).movedim(0, -1)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Log-determinants that are estimated: how noise reaches the layers that want some."""
+"""How noise reaches the layers that train with some: dropout, and log-determinants that are estimated."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from headwater.bijections.bijection import Bijection
 from headwater.bijections.combinators import Compose
 from headwater.rng import Rng
 
-__all__ = ["StochasticLogDet", "estimates", "surrogate"]
+__all__ = ["Noisy", "StochasticLogDet", "estimates", "surrogate"]
 
 
-class StochasticLogDet(ABC):
-    """A bijection whose log-determinant is costly, and can be estimated given noise.
+class Noisy(ABC):
+    """A bijection that is trained with noise; ``forward`` and ``inverse`` are without."""
 
-    ``forward`` and ``inverse`` keep the contract of :class:`Bijection`: exact, without noise.
-
-    Attributes:
-        wants_noise: Whether it prefers to be trained by an estimate.
-    """
-
-    wants_noise: bool
+    @property
+    @abstractmethod
+    def wants_noise(self) -> bool:
+        """Whether it is to be trained with noise now."""
 
     @abstractmethod
     def surrogate(
         self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None, rng: Rng
     ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
-        """For training: ``f(x)`` and a number whose mean and gradient are those of the log-determinant.
+        """What training takes in the place of ``forward``. Static shapes, no host synchronization."""
 
-        Static shapes, no host synchronization; up to a bias that the class states.
-        """
+
+class StochasticLogDet(Noisy):
+    """A bijection whose log-determinant is costly, and can be estimated given noise.
+
+    Its :meth:`surrogate` is ``f(x)`` and a number whose mean and gradient are those of the log-determinant, up to a
+    bias that the class states.
+    """
 
     @abstractmethod
     def estimates(
@@ -48,18 +50,18 @@ def surrogate(
     context: Float[Tensor, "batch context"] | None,
     rng: Rng,
 ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
-    """``forward`` with :meth:`StochasticLogDet.surrogate` wherever a composition has such a part.
+    """``forward`` with :meth:`Noisy.surrogate` wherever a composition has such a part.
 
     A bijection without such parts does what ``forward`` does; parts within other combinators are exact.
     """
-    if isinstance(bijection, StochasticLogDet) and bijection.wants_noise:
+    if isinstance(bijection, Noisy) and bijection.wants_noise:
         return bijection.surrogate(x, context, rng)
     if not isinstance(bijection, Compose):
         return bijection(x, context)
     total = x.new_zeros(x.shape[0])
     for number, part in enumerate(bijection.parts):
         assert isinstance(part, Bijection)
-        noisy = isinstance(part, Compose) or (isinstance(part, StochasticLogDet) and part.wants_noise)
+        noisy = isinstance(part, Compose) or (isinstance(part, Noisy) and part.wants_noise)
         x, ladj = surrogate(part, x, context, rng.fold(number) if noisy else rng)
         total = total + ladj
     return x, total
@@ -73,7 +75,7 @@ def estimates(
     rng: Rng,
     draws: int,
 ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, "draws batch"]]:
-    """Like :func:`surrogate` with :meth:`StochasticLogDet.estimates`: a row per draw."""
+    """``forward`` with :meth:`StochasticLogDet.estimates` wherever a composition has such a part: a row per draw."""
     if isinstance(bijection, StochasticLogDet):
         return bijection.estimates(x, context, rng, draws)
     if not isinstance(bijection, Compose):

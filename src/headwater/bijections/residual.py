@@ -101,7 +101,7 @@ class Residual(Bijection, StochasticLogDet):
     ) -> None:
         super().__init__()
         assert 0 < lipschitz < 1, "g must shrink distances"
-        self.terms, self.wants_noise = terms, terms is not None
+        self.terms = terms
         self.network = LipschitzMLP(features, width=width, hidden=hidden, lipschitz=lipschitz, activation=activation)
         self.biases = ContextParameters(self.network.start_biases(), context=context)
 
@@ -124,6 +124,10 @@ class Residual(Bijection, StochasticLogDet):
                 x = x - solve(found, x + self.network(x, biases, weights).value - z)
                 found = self.network(x, biases, weights)
             return x, -log_det(found)
+
+    @property
+    def wants_noise(self) -> bool:
+        return self.terms is not None
 
     def surrogate(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None, rng: Rng

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from headwater.networks.columns import reorder
 from headwater.networks.masked_layers import Block, Layer, Plain
 from headwater.networks.masked_linear import MaskedLinear
-from headwater.networks.mlp import ACTIVATIONS, columns
+from headwater.networks.mlp import ACTIVATIONS, columns, dropout
+from headwater.rng import Rng
 
 __all__ = ["MaskedMLP"]
 
@@ -41,6 +42,7 @@ class MaskedMLP(nn.Module):
         activation: A key of :data:`headwater.networks.mlp.ACTIVATIONS`.
         scale: Multiplies the initial weights of the last layer.
         residual: Residual blocks, or plain layers.
+        dropout: Share of the units of every block that is dropped where :meth:`stacked` is given ``rng``.
 
     Inputs and outputs stand in the features' own order, whatever ``order`` is.
 
@@ -67,9 +69,10 @@ class MaskedMLP(nn.Module):
         activation: str = "silu",
         scale: float = 1.0,
         residual: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.features, self.width = features, width
+        self.features, self.width, self.dropout = features, width, dropout
         self.order = tuple(range(features)) if order is None else tuple(order)
         assert sorted(self.order) == list(range(features)), "order must be a permutation of the features"
         ins, outs = _sizes(inputs_per_feature, features), _sizes(outputs_per_feature, features)
@@ -104,20 +107,26 @@ class MaskedMLP(nn.Module):
         return reorder(self._columns(x, c).t(), self.row_of, self.output_of)
 
     def stacked(
-        self, x: Float[Tensor, "batch inputs"], c: Float[Tensor, "batch condition"] | None = None
+        self,
+        x: Float[Tensor, "batch inputs"],
+        c: Float[Tensor, "batch condition"] | None = None,
+        rng: Rng | None = None,
     ) -> Float[Tensor, "each features batch"]:
-        """The outputs, where all features have equally many, without moving them: one run of memory per output."""
-        assert self.equal is not None, "the features have different numbers of outputs"
-        return self._columns(x, c).view(self.equal, self.features, -1)
+        """The outputs, where all features have equally many, without moving them: one run of memory per output.
 
-    def _columns(self, x: Tensor, c: Tensor | None) -> Tensor:
+        With dropout, given ``rng``.
+        """
+        assert self.equal is not None, "the features have different numbers of outputs"
+        return self._columns(x, c, rng).view(self.equal, self.features, -1)
+
+    def _columns(self, x: Tensor, c: Tensor | None, rng: Rng | None = None) -> Tensor:
         if self.exit is None:
             assert self.constant is not None
             return self.constant[:, None].expand(-1, x.shape[0])
         across = None if c is None else c.t()
         h = self._enter(x, across)
-        for block in self.blocks:
-            h = block(h, across)
+        for number, block in enumerate(self.blocks):
+            h = block(h, across, dropout(rng, number, self.dropout, self.width, h.dtype))
         out = self.exit.columns(self.activation(h))
         return out if self.exit_condition is None else out + columns(self.exit_condition, across)
 

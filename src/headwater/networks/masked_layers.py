@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from headwater.networks.masked_linear import MaskedLinear
-from headwater.networks.mlp import ACTIVATIONS, columns
+from headwater.networks.mlp import ACTIVATIONS, columns, kept
 
 __all__ = ["Block", "Layer", "Plain"]
 
@@ -22,9 +22,12 @@ class Layer(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+        self,
+        h: Float[Tensor, "width batch"],
+        c: Float[Tensor, "condition batch"] | None,
+        keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
-        """All units."""
+        """All units; ``keep`` are factors of dropout."""
 
     def shift(self, c: Float[Tensor, "condition batch"] | None) -> Float[Tensor, "width batch"] | None:
         """``V c``; None where there is no condition."""
@@ -55,10 +58,13 @@ class Block(Layer):
         self.condition = nn.Linear(condition, len(degrees), bias=False) if condition else None
 
     def forward(
-        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+        self,
+        h: Float[Tensor, "width batch"],
+        c: Float[Tensor, "condition batch"] | None,
+        keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
         inner, shift = self.inner.columns(self.activation(h)), self.shift(c)
-        return h + self.outer.columns(self.activation(inner if shift is None else inner + shift))
+        return h + self.outer.columns(kept(self.activation(inner if shift is None else inner + shift), keep))
 
     def advance(
         self,
@@ -86,9 +92,12 @@ class Plain(Layer):
         self.condition = nn.Linear(condition, len(degrees), bias=False) if condition else None
 
     def forward(
-        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+        self,
+        h: Float[Tensor, "width batch"],
+        c: Float[Tensor, "condition batch"] | None,
+        keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
-        inner, shift = self.inner.columns(self.activation(h)), self.shift(c)
+        inner, shift = self.inner.columns(kept(self.activation(h), keep)), self.shift(c)
         return inner if shift is None else inner + shift
 
     def advance(

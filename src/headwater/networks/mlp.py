@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "MLP", "columns"]
+from headwater.rng import Rng
+
+__all__ = ["ACTIVATIONS", "MLP", "columns", "dropout", "kept"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "elu": nn.ELU}
 
@@ -18,6 +20,18 @@ def columns(linear: nn.Linear, x: Float[Tensor, "features batch"] | None) -> Flo
     assert x is not None, "the network was built for a condition and is given none"
     out = torch.mm(linear.weight, x)
     return out if linear.bias is None else out + linear.bias[:, None]
+
+
+def kept(h: Float[Tensor, "width batch"], keep: Float[Tensor, "width batch"] | None) -> Float[Tensor, "width batch"]:
+    """Hidden units times the factors of dropout, where there are any."""
+    return h if keep is None else h * keep
+
+
+def dropout(
+    rng: Rng | None, block: int, share: float, width: int, dtype: torch.dtype
+) -> Float[Tensor, "width batch"] | None:
+    """The factors of a block's hidden units; None where nothing is dropped."""
+    return None if rng is None or not share else rng.fold(block).dropout("dropout", share, width, dtype=dtype).t()
 
 
 class _Block(nn.Module):
@@ -33,12 +47,15 @@ class _Block(nn.Module):
         nn.init.zeros_(self.outer.bias)
 
     def forward(
-        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+        self,
+        h: Float[Tensor, "width batch"],
+        c: Float[Tensor, "condition batch"] | None,
+        keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
         inner = columns(self.inner, self.activation(h))
         if self.condition is not None:
             inner = inner + columns(self.condition, c)
-        return h + columns(self.outer, self.activation(inner))
+        return h + columns(self.outer, kept(self.activation(inner), keep))
 
 
 class _Plain(nn.Module):
@@ -51,9 +68,12 @@ class _Plain(nn.Module):
         self.condition = nn.Linear(condition, width, bias=False) if condition else None
 
     def forward(
-        self, h: Float[Tensor, "width batch"], c: Float[Tensor, "condition batch"] | None
+        self,
+        h: Float[Tensor, "width batch"],
+        c: Float[Tensor, "condition batch"] | None,
+        keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
-        inner = columns(self.inner, self.activation(h))
+        inner = columns(self.inner, kept(self.activation(h), keep))
         if self.condition is not None:
             inner = inner + columns(self.condition, c)
         return inner
@@ -71,6 +91,8 @@ class MLP(nn.Module):
         activation: A key of :data:`ACTIVATIONS`.
         zero_init: Start the output at zero (couplings start as the identity).
         residual: Residual blocks, or plain layers.
+        dropout: Share of the units of every block that is dropped where :meth:`columns` is given ``rng``. Dropout
+            (Srivastava et al., 2014), https://jmlr.org/papers/v15/srivastava14a.html.
 
     >>> MLP(3, 2, width=16, blocks=1)(torch.zeros(5, 3)).shape
     torch.Size([5, 2])
@@ -87,8 +109,10 @@ class MLP(nn.Module):
         activation: str = "silu",
         zero_init: bool = False,
         residual: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout, self.width = dropout, width
         self.entry = nn.Linear(features + condition, width)
         self.blocks = nn.ModuleList(
             (_Block if residual else _Plain)(width, condition, activation) for _ in range(blocks)
@@ -106,14 +130,17 @@ class MLP(nn.Module):
         return out
 
     def columns(
-        self, x: Float[Tensor, "batch features"], c: Float[Tensor, "batch condition"] | None = None
+        self,
+        x: Float[Tensor, "batch features"],
+        c: Float[Tensor, "batch condition"] | None = None,
+        rng: Rng | None = None,
     ) -> Float[Tensor, "out batch"]:
-        """The same with the batch last, so that each output is one run of memory."""
-        return columns(self.exit, self._hidden(x, c))
+        """The same with the batch last, so that each output is one run of memory; with dropout, given ``rng``."""
+        return columns(self.exit, self._hidden(x, c, rng))
 
-    def _hidden(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def _hidden(self, x: Tensor, c: Tensor | None, rng: Rng | None = None) -> Tensor:
         across = None if c is None else c.t()
         h = columns(self.entry, x.t() if across is None else torch.cat([x.t(), across]))
-        for block in self.blocks:
-            h = block(h, across)
+        for number, block in enumerate(self.blocks):
+            h = block(h, across, dropout(rng, number, self.dropout, self.width, h.dtype))
         return self.activation(h)

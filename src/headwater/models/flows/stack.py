@@ -19,6 +19,7 @@ from headwater.bijections.permutation import Permutation
 from headwater.bijections.qr import QRLinear
 from headwater.bijections.triangular import Triangular
 from headwater.bijections.univariate import Univariate
+from headwater.errors import ConfigError
 from headwater.models.flows.model import FlowConfig, FlowModel
 
 __all__ = [
@@ -94,6 +95,7 @@ class UnivariateConfig(StackConfig):
     blocks: int = Field(2, ge=0, le=16, description="residual blocks of a network, or plain layers after its first")
     residual: bool = Field(True, description="residual blocks of two layers each, or plain layers")
     activation: Literal["relu", "silu", "gelu", "elu"] = Field("relu", description="of the networks")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of hidden units dropped in training")
 
 
 class UnivariateFlow(StackedFlow):
@@ -122,7 +124,12 @@ class UnivariateFlow(StackedFlow):
             kind = "autoregressive" if features <= AUTOREGRESSIVE_UP_TO else "coupling"
         if features == 1:
             return Elementwise(map_, 1, **sizes)
-        sizes["residual"] = config.residual
+        if config.dropout and kind == "inverse-autoregressive":
+            raise ConfigError(
+                "model.dropout has no effect on layers that are inverse autoregressive, and is refused.",
+                hint="Leave model.dropout at 0, or take model.kind=autoregressive or coupling.",
+            )
+        sizes |= {"residual": config.residual, "dropout": config.dropout}
         if kind == "coupling":
             return Coupling(map_, features, range(number % 2, features, 2), **sizes)
         layer = Autoregressive(map_, features, **sizes)
