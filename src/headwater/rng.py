@@ -62,14 +62,15 @@ def _fold(keys: Tensor, data: Tensor) -> Tensor:
     return _mix(keys ^ ((data + 1) * _signed(_FOLD)))
 
 
-@torch.library.custom_op("headwater::octets", mutates_args=(), schema="(Tensor keys, int count) -> Tensor")
-def _octets(keys: Tensor, count: int) -> Tensor:
-    return _lanes(keys, (count + 7) // 8).view(torch.uint8)[:, :count].clone()
+@torch.library.custom_op("headwater::keep", mutates_args=(), schema="(Tensor keys, int count, int dropped) -> Tensor")
+def _keep(keys: Tensor, count: int, dropped: int) -> Tensor:
+    octets = _lanes(keys, (count + 7) // 8).view(torch.uint8)[:, :count]
+    return (octets >= dropped).t().to(torch.float32, memory_format=torch.contiguous_format).mul_(256 / (256 - dropped))
 
 
-@_octets.register_fake
-def _(keys: Tensor, count: int) -> Tensor:
-    return keys.new_empty(keys.shape[0], count, dtype=torch.uint8)
+@_keep.register_fake
+def _(keys: Tensor, count: int, dropped: int) -> Tensor:
+    return keys.new_empty(count, keys.shape[0], dtype=torch.float32)
 
 
 @_lanes.register_fake
@@ -156,17 +157,15 @@ class Rng:
         """64 random bits per element."""
         return _lanes(self.fold(name).keys, math.prod(shape)).reshape(self.n, *shape)
 
-    def dropout(
-        self, name: str, share: float, *shape: int, dtype: torch.dtype = torch.float32
-    ) -> Float[Tensor, "rows *shape"]:
+    def dropout(self, name: str, share: float, count: int) -> Float[Tensor, "count rows"]:
         """Zero with probability ``share`` (in steps of 1/256, at most 255/256), else what makes the mean one.
 
-        >>> Rng.of(0, 4).dropout("h", 0.5, 1000).unique().tolist()
+        Rows stand last, as networks want them.
+
+        >>> Rng.of(0, 1000).dropout("h", 0.5, 4).unique().tolist()
         [0.0, 2.0]
         """
-        dropped = min(255, round(256 * share))
-        octets = _octets(self.fold(name).keys, math.prod(shape)).reshape(self.n, *shape)
-        return (octets >= dropped).to(dtype) * (256 / (256 - dropped))
+        return _keep(self.fold(name).keys, count, min(255, round(256 * share)))
 
     def uniform(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "rows *shape"]:
         """Uniform on the open interval (0, 1): 2^23 midpoints, or 2^52 in float64."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from headwater.networks.masked_linear import MaskedLinear
-from headwater.networks.mlp import ACTIVATIONS, columns, kept
+from headwater.networks.mlp import ACTIVATIONS, activated, columns
 
 __all__ = ["Block", "Layer", "Plain"]
 
@@ -64,7 +64,7 @@ class Block(Layer):
         keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
         inner, shift = self.inner.columns(self.activation(h)), self.shift(c)
-        return h + self.outer.columns(kept(self.activation(inner if shift is None else inner + shift), keep))
+        return h + self.outer.columns(activated(self.activation, inner if shift is None else inner + shift, keep))
 
     def advance(
         self,
@@ -97,7 +97,7 @@ class Plain(Layer):
         c: Float[Tensor, "condition batch"] | None,
         keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
-        inner, shift = self.inner.columns(kept(self.activation(h), keep)), self.shift(c)
+        inner, shift = self.inner.columns(activated(self.activation, h, keep)), self.shift(c)
         return inner if shift is None else inner + shift
 
     def advance(

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from headwater.networks.mlp import biased
+
 __all__ = ["MaskedLinear"]
 
 
@@ -60,7 +62,7 @@ class MaskedLinear(nn.Module):
 
     def columns(self, x: Float[Tensor, "features batch"]) -> Float[Tensor, "out batch"]:
         """The same with the batch last, so that each output is one run of memory."""
-        return torch.mm(_mask_gradient(self.weight, self.mask), x) + self.bias[:, None]
+        return biased(torch.mm(_mask_gradient(self.weight, self.mask), x), self.bias)
 
     def part(self, x: Float[Tensor, "seen batch"], rows: slice) -> Float[Tensor, "rows batch"]:
         """Only these outputs, from the first ``seen`` inputs, batch last; the caller knows that the rest is masked."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headwater.rng import Rng
 
-__all__ = ["ACTIVATIONS", "MLP", "columns", "dropout", "kept"]
+__all__ = ["ACTIVATIONS", "MLP", "activated", "biased", "columns", "dropout"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "elu": nn.ELU}
 
@@ -19,19 +19,31 @@ def columns(linear: nn.Linear, x: Float[Tensor, "features batch"] | None) -> Flo
     """A linear layer with the batch last."""
     assert x is not None, "the network was built for a condition and is given none"
     out = torch.mm(linear.weight, x)
-    return out if linear.bias is None else out + linear.bias[:, None]
+    return out if linear.bias is None else biased(out, linear.bias)
 
 
-def kept(h: Float[Tensor, "width batch"], keep: Float[Tensor, "width batch"] | None) -> Float[Tensor, "width batch"]:
-    """Hidden units times the factors of dropout, where there are any."""
-    return h if keep is None else h * keep
+def biased(out: Float[Tensor, "out batch"], bias: Float[Tensor, " out"]) -> Float[Tensor, "out batch"]:
+    """``out + b``, as ``out - (-b)``: of a plus the compiler makes an operation that first copies ``b`` to all rows."""
+    return out - (-bias)[:, None]
+
+
+def activated(
+    activation: nn.Module, h: Float[Tensor, "width batch"], keep: Float[Tensor, "width batch"] | None
+) -> Float[Tensor, "width batch"]:
+    """``act(h) * keep``: hidden units times the factors of dropout, where there are any.
+
+    Factors are not negative, so that for ReLU it is ``act(h * keep)``, whose gradient needs nothing beside its value.
+    """
+    if keep is None:
+        return torch.as_tensor(activation(h))
+    return torch.as_tensor(activation(h * keep) if isinstance(activation, nn.ReLU) else activation(h) * keep)
 
 
 def dropout(
     rng: Rng | None, block: int, share: float, width: int, dtype: torch.dtype
 ) -> Float[Tensor, "width batch"] | None:
     """The factors of a block's hidden units; None where nothing is dropped."""
-    return None if rng is None or not share else rng.fold(block).dropout("dropout", share, width, dtype=dtype).t()
+    return None if rng is None or not share else rng.fold(block).dropout("dropout", share, width).to(dtype)
 
 
 class _Block(nn.Module):
@@ -55,7 +67,7 @@ class _Block(nn.Module):
         inner = columns(self.inner, self.activation(h))
         if self.condition is not None:
             inner = inner + columns(self.condition, c)
-        return h + columns(self.outer, kept(self.activation(inner), keep))
+        return h + columns(self.outer, activated(self.activation, inner, keep))
 
 
 class _Plain(nn.Module):
@@ -73,7 +85,7 @@ class _Plain(nn.Module):
         c: Float[Tensor, "condition batch"] | None,
         keep: Float[Tensor, "width batch"] | None = None,
     ) -> Float[Tensor, "width batch"]:
-        inner = columns(self.inner, kept(self.activation(h), keep))
+        inner = columns(self.inner, activated(self.activation, h, keep))
         if self.condition is not None:
             inner = inner + columns(self.condition, c)
         return inner
