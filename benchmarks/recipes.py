@@ -42,7 +42,11 @@ RECIPES = {
     "bsds300": Recipe(
         "nsf",
         60.0,
-        {"data": {"label": None}, "model": {"kind": "coupling", "transforms": 8, "width": 256}},
+        {
+            "data": {"label": None},
+            "model": {"kind": "coupling", "transforms": 8, "width": 256, "dropout": 0.1},
+            "training": {"precision": "reduced"},
+        },
         "nats",
         156.5,
     ),
