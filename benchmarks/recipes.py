@@ -7,7 +7,8 @@
 Each trains as ``headwater fit`` does, for as many minutes on two cores as the recipe says, without looking at the test
 split; then scores all of it once. ``results/recipe-NAME.json`` has the figure, the goal, and the curve of the
 validation split over the minutes. ``--minutes`` and ``--set section.key=value`` try something else (and then
-``--split valid`` scores the validation split, and nothing is written).
+``--split valid`` scores the validation split, and nothing is written). ``--resume`` goes on where an interrupted run of
+the recipe stood, for what is left of its minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,22 +69,28 @@ def with_changes(settings: dict[str, dict[str, Any]], changes: list[str]) -> dic
     return changed
 
 
-def curve(run: Run, unit: str, at_the_end: float) -> list[dict[str, float]]:
+def curve(run: Run, unit: str, score: float) -> list[dict[str, float]]:
     """The validation split over the minutes, as the run logged it on a part of the split.
 
-    The log is in the units of the encoding, whose log-determinant is the same for all: the whole split, scored in the
-    data's units at the end, says how much it is.
+    The log is in the units of the encoding, whose log-determinant is the same for all: the score of the whole split
+    in the data's units, of the checkpoint that was scored, says how much it is.
     """
     rows = [row for row in RunFolder(run.path).read_metrics() if row.get("kind") == "valid"]
     factor = per_unit(math.prod(run.model.event.shape), unit)
+    scored = next(row["nll"] for row in rows if row["step"] == run.step)
     return [
         {
             "minutes": round(row["time"]["seconds"] / 60, 2),
             "step": row["step"],
-            unit: round(at_the_end - factor * (row["nll"] - rows[-1]["nll"]), 4),
+            unit: round(score - factor * (row["nll"] - scored), 4),
         }
         for row in rows
     ]
+
+
+def seconds_of(run: Run) -> float:
+    """The seconds of training, all parts of an interrupted run together."""
+    return max(row["time"]["seconds"] for row in RunFolder(run.path).read_metrics() if "time" in row)
 
 
 def per_unit(size: int, unit: str) -> float:
@@ -118,6 +124,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.recipe]
@@ -127,18 +134,21 @@ def main() -> None:
         if not data.exists():
             chosen.out.mkdir(exist_ok=True)
             write_patches(chosen.data, data)
-    began = time.monotonic()
-    run = headwater.fit(
-        data,
-        recipe.model,
-        out=chosen.out / f"recipe-{chosen.recipe}",
-        minutes=chosen.minutes or recipe.minutes,
-        seed=chosen.seed,
-        settings=with_changes(recipe.settings, chosen.set),
-    )
+    out = chosen.out / f"recipe-{chosen.recipe}"
+    if chosen.resume:
+        run = headwater.resume(out)
+    else:
+        run = headwater.fit(
+            data,
+            recipe.model,
+            out=out,
+            minutes=chosen.minutes or recipe.minutes,
+            seed=chosen.seed,
+            settings=with_changes(recipe.settings, chosen.set),
+        )
     figures = score(run, chosen.split, recipe.unit) | {
         "goal": recipe.goal,
-        "seconds": round(time.monotonic() - began, 1),
+        "training_seconds": round(seconds_of(run), 1),
         "steps": run.step,
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "settings": recipe.settings,
