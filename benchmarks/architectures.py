@@ -9,14 +9,15 @@ photographs, the same for all, whose standard error (about 0.45 nats) says nothi
 these are paired. Beside it parameters, steps a second (compiling included) and samples a second (the second of two
 batches of 512).
 
-``results/architectures.json`` is written after each cell; cells that it has at the same minutes are kept, so that a
-table begun is gone on with. ``--markdown`` prints the table of the docs from it.
+``results/architectures.json`` is written after each cell; cells that it has at the same minutes are kept, unless
+they failed, so that a table begun is gone on with. ``--markdown`` prints the table of the docs from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -31,6 +32,7 @@ import headwater
 from benchmarks.bsds300 import write_patches
 from benchmarks.densities import TOYS
 from benchmarks.record import RESULTS, write
+from headwater.errors import HeadwaterError
 from headwater.rng import Rng
 
 BSDS = "bsds300"
@@ -77,8 +79,15 @@ class Cell(NamedTuple):
 
 
 def measure(cell: Cell) -> dict[str, Any]:
-    """Fit, score, sample."""
+    """Fit, score, sample; the reason where one of them fails."""
     torch.set_num_threads(1)
+    try:
+        return _measure(cell)
+    except HeadwaterError as error:
+        return {"failure": error.message, "minutes": cell.minutes}
+
+
+def _measure(cell: Cell) -> dict[str, Any]:
     model, settings = ARCHITECTURES[cell.name]
     train, test, truth = _rows(cell)
     with tempfile.TemporaryDirectory() as folder:
@@ -106,6 +115,10 @@ def measure(cell: Cell) -> dict[str, Any]:
             "samples_per_second": _sampling_rate(run),
             "parameters": sum(p.numel() for p in run.model.parameters()),
         }
+
+
+def _is_there(found: dict[str, Any], cell: Cell) -> bool:
+    return found.get("minutes") == cell.minutes and "failure" not in found
 
 
 def _rows(cell: Cell) -> tuple[np.ndarray, np.ndarray, torch.Tensor | None]:
@@ -176,7 +189,8 @@ def main() -> None:
         for data in chosen.data.split(",")
         for name in (chosen.only.split(";") if chosen.only else ARCHITECTURES)
     ]
-    missing = [cell for cell in cells if figures[cell.name].get(cell.data, {}).get("minutes") != cell.minutes]
+    missing = [cell for cell in cells if not _is_there(figures[cell.name].get(cell.data, {}), cell)]
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # of the cells' processes
     with ProcessPoolExecutor(chosen.workers, get_context("spawn"), max_tasks_per_child=1) as pool:
         waiting = {pool.submit(measure, cell): cell for cell in missing}
         for done in as_completed(waiting):

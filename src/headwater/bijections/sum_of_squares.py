@@ -15,25 +15,28 @@ _LEAST_SLOPE = 1e-2
 
 
 class SumOfSquares(Searched):
-    r"""``y = c + ∫_0^x g(u) du`` with ``g(u) = ε + (1 - ε) \frac1K \sum_k (1 + a_{k0} + a_{k1} u + ... )^2``.
+    r"""An increasing polynomial that carries ``[-B, B]`` onto itself, the identity outside; then a shift.
 
-    Any increasing polynomial's slope is such a sum. ``log dy/dx = log g(x)``; the integral is exact. The
-    inverse is found by Newton's method. ``ε`` = 0.01 keeps the slope from vanishing.
+    .. math:: y = c - B + 2 B \frac{\int_{-B}^x g}{\int_{-B}^B g}, \qquad
+              g(u) = ε + (1 - ε) \frac1K \sum_k \Big(1 + \sum_j a_{kj} (u / B)^j\Big)^2
 
-    Polynomials grow fast outside the data: put an :class:`~headwater.bijections.actnorm.ActNorm` before it.
+    Any increasing polynomial's slope is such a sum. The integrals are exact; the inverse is found by Newton's method.
+    ``ε`` = 0.01 keeps the slope from vanishing. In the paper the polynomials act on the whole line, where several of
+    them one after the other grow beyond any float.
 
     Sum-of-Squares Polynomial Flow (Jaini, Selby & Yu, 2019), https://arxiv.org/abs/1905.02325.
 
     Args:
         squares: ``K``.
         degree: Of the polynomials that are squared; y has degree ``2 degree + 1``.
+        bound: ``B``.
 
     Parameters per element: ``K (degree + 1)`` coefficients and ``c``.
     """
 
-    def __init__(self, squares: int = 3, degree: int = 2) -> None:
+    def __init__(self, squares: int = 3, degree: int = 2, bound: float = 4.0) -> None:
         super().__init__()
-        self.squares, self.degree = squares, degree
+        self.squares, self.degree, self.bound = squares, degree, bound
         self.size = squares * (degree + 1) + 1
         self.integral = IntegralFromZero(degree + 1)
 
@@ -43,11 +46,18 @@ class SumOfSquares(Searched):
         shape = (*parameters.shape[:-1], self.squares, self.degree + 1)
         one = torch.eye(1, self.degree + 1, dtype=x.dtype, device=x.device)[0]
         coefficients = parameters[..., :-1].reshape(shape) + one
-        y = self.integral(lambda u: _slope(u, coefficients), x) + parameters[..., -1]
-        return y, torch.log(_slope(x[..., None], coefficients)[..., 0])
+        inside = x.clamp(-self.bound, self.bound)
+
+        def from_left(width: Tensor) -> Tensor:  # the integral over [-B, -B + width]
+            return self.integral(lambda u: _slope(u / self.bound - 1, coefficients), width)
+
+        scale = 2 * self.bound / from_left(torch.full_like(x, 2 * self.bound))
+        y = scale * from_left(inside + self.bound) - self.bound + (x - inside)
+        ladj = torch.log(scale * _slope(inside[..., None] / self.bound, coefficients)[..., 0])
+        return y + parameters[..., -1], torch.where(x == inside, ladj, torch.zeros_like(ladj))
 
     def extra_repr(self) -> str:
-        return f"squares={self.squares}, degree={self.degree}"
+        return f"squares={self.squares}, degree={self.degree}, bound={self.bound:g}"
 
 
 def _slope(u: Float[Tensor, "*shape points"], coefficients: Float[Tensor, "*shape squares terms"]) -> Tensor:

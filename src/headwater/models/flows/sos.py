@@ -20,13 +20,14 @@ class SOSConfig(UnivariateConfig):
     kind: Kind = Field("autoregressive", description="what decides how an element moves")
     squares: int = Field(3, ge=1, le=16, description="polynomials that are squared")
     degree: int = Field(3, ge=1, le=8, description="their degree")
+    bound: float = Field(4.0, gt=0, le=100, description="the polynomials act on [-bound, bound]")
 
 
 @final
 class SOS(UnivariateFlow):
-    """``z_i = c_i + ∫_0^{x_i} Σ_k p_k(u; θ_i(x_{<i}))^2 du`` with polynomials ``p_k``.
+    """``z_i = c_i - B + b_i ∫_{-B}^{x_i} Σ_k p_k(u; θ_i(x_{<i}))^2 du`` with polynomials ``p_k``; beyond B ``c_i + x_i``.
 
-    The inverse is found by Newton's method, element after element. Polynomials grow fast outside the data.
+    ``b_i`` carries ``[-B, B]`` onto itself. The inverse is found by Newton's method, element after element.
     """
 
     Config = SOSConfig
@@ -43,4 +44,4 @@ class SOS(UnivariateFlow):
     config: SOSConfig
 
     def univariate(self, features: int) -> Univariate:
-        return SumOfSquares(self.config.squares, self.config.degree)
+        return SumOfSquares(self.config.squares, self.config.degree, self.config.bound)
