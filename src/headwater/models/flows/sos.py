@@ -25,9 +25,10 @@ class SOSConfig(UnivariateConfig):
 
 @final
 class SOS(UnivariateFlow):
-    """``z_i = c_i - B + b_i ∫_{-B}^{x_i} Σ_k p_k(u; θ_i(x_{<i}))^2 du`` with polynomials ``p_k``; beyond B ``c_i + x_i``.
+    """``z_i = c_i - B + b_i ∫_{-B}^{x_i} Σ_k p_k(u; θ_i(x_{<i}))^2 du`` with polynomials ``p_k``.
 
-    ``b_i`` carries ``[-B, B]`` onto itself. The inverse is found by Newton's method, element after element.
+    ``b_i`` carries ``[-B, B]`` onto itself; beyond, ``z_i = c_i + x_i``. The inverse is found by Newton's method,
+    element after element.
     """
 
     Config = SOSConfig
