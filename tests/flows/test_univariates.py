@@ -67,6 +67,26 @@ def test_zero_parameters_are_the_identity(name: str) -> None:
 
 
 @every
+def test_training_starts_near_the_identity(name: str) -> None:
+    map_, x = MAPS[name]().double(), torch.linspace(-3, 3, 201, dtype=torch.float64)
+    y, _ = map_(x, map_.start().double().expand(201, -1))
+    assert (y - x).abs().max() < 1.2
+    assert torch.corrcoef(torch.stack([x, y]))[0, 1] > 0.98
+
+
+@pytest.mark.parametrize(
+    "map_", [MixtureCDF(4), DeepSigmoidal(2, 4), SumOfSquares(3, 2)], ids=lambda m: type(m).__name__
+)
+def test_parts_of_a_map_learn_different_things(map_: Univariate) -> None:
+    theta = map_.start().double().expand(200, -1).clone().requires_grad_()
+    y, ladj = map_(torch.randn(200, dtype=torch.float64), theta)
+    (gradient,) = torch.autograd.grad((0.5 * y.square() - ladj).sum(), theta)
+    summed = gradient.sum(0)
+    found = torch.unique(summed[summed.abs() > 1e-9].round(decimals=6))
+    assert len(found) > 0.6 * int((summed.abs() > 1e-9).sum())
+
+
+@every
 @pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
 def test_nothing_is_ever_infinite_or_not_a_number(name: str, scale: float) -> None:
     map_, x = build(name, torch.float32), hard(5_000, torch.float32).requires_grad_()

@@ -71,6 +71,7 @@ class Autoregressive(Bijection, Noisy):
             residual=residual,
             dropout=dropout,
         )
+        self.conditioner.begin_at(univariate.start())
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None

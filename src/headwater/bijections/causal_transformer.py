@@ -72,10 +72,12 @@ class TransformerAutoregressive(Bijection):
             self.within = MaskedMLP(
                 elements, univariate.size, width=inner, blocks=1, condition=width, activation="gelu", scale=_START
             )
+            self.within.begin_at(univariate.start())
         self.exit = nn.Linear(width, elements * univariate.size) if self.within is None else None
         if self.exit is not None:
             nn.init.normal_(self.exit.weight, std=_START / width**0.5)
             nn.init.normal_(self.exit.bias, std=0.01)
+            self.exit.bias.data.add_(univariate.start().repeat(elements))
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None

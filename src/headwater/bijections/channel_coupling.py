@@ -73,7 +73,7 @@ class ChannelCoupling(Bijection):
         )
         with torch.no_grad():
             self.conditioner.exit.weight.mul_(_START)
-            torch.as_tensor(self.conditioner.exit.bias).zero_()
+            torch.as_tensor(self.conditioner.exit.bias).copy_(univariate.start().repeat(len(moved)))
 
     def forward(
         self, x: Float[Tensor, "batch channels height width"], context: Float[Tensor, "batch context"] | None = None

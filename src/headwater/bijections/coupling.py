@@ -79,7 +79,7 @@ class Coupling(Bijection, Noisy):
         )
         with torch.no_grad():
             self.conditioner.exit.weight.mul_(_START)
-            self.conditioner.exit.bias.zero_()
+            self.conditioner.exit.bias.copy_(univariate.start().repeat_interleave(len(moved)))
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None

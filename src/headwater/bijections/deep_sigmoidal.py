@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -10,12 +11,14 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from headwater.bijections.roots import tilted
+from headwater.bijections.side_by_side import side_by_side
 from headwater.bijections.univariate import Searched
 
 __all__ = ["DeepSigmoidal"]
 
 _LOG_BOUND = 2.5
 _SHIFT_BOUND = 10.0
+_SCALE = 0.6
 
 
 class DeepSigmoidal(Searched):
@@ -43,6 +46,15 @@ class DeepSigmoidal(Searched):
         ends = [1, *([width] * (layers - 1)), 1]
         self._shapes = [(width * n if n > 1 else 0, width, width, m * width) for n, m in pairwise(ends)]
         self.size = sum(sum(sizes) for sizes in self._shapes)
+
+    def start(self) -> Float[Tensor, " size"]:
+        means, log_scale = side_by_side(self.width, _SCALE)
+        shifts = -means * math.exp(-log_scale)
+        parts = []
+        for u, s, _, w in self._shapes:
+            scale = torch.full((s,), -log_scale / (1 - abs(log_scale) / _LOG_BOUND))
+            parts += [torch.zeros(u), scale, shifts / (1 - shifts.abs() / _SHIFT_BOUND), torch.zeros(w)]
+        return torch.cat(parts)
 
     def value(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]

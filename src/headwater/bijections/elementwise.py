@@ -42,7 +42,8 @@ class Elementwise(Bijection):
         super().__init__()
         self.univariate = univariate
         self.features = features
-        start = _SPREAD * torch.randn(features * univariate.size)  # no zeros: alike parts of a map would stay alike
+        start = univariate.start().repeat(features)
+        start = start + _SPREAD * torch.randn(len(start))  # parts of a map that are alike would stay alike
         self.theta = ContextParameters(start, context=context, width=width, blocks=blocks, activation=activation)
 
     def forward(

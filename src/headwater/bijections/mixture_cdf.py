@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from headwater.bijections.roots import increasing_inverse, tilted
+from headwater.bijections.side_by_side import side_by_side
 from headwater.bijections.univariate import Univariate
 
 __all__ = ["MixtureCDF"]
 
 _LOG_BOUND = 6.0
+_SCALE = 0.4
 
 
 class MixtureCDF(Univariate):
@@ -33,13 +35,22 @@ class MixtureCDF(Univariate):
 
     Args:
         components: ``K``.
+        apart: Whether training starts from components side by side, rather than alike and the identity.
 
     Parameters per element: ``K`` logits, ``K`` means, ``K`` log-scales, and ``a, b``.
     """
 
-    def __init__(self, components: int = 8) -> None:
+    def __init__(self, components: int = 8, *, apart: bool = True) -> None:
         super().__init__()
-        self.components, self.size = components, 3 * components + 2
+        self.components, self.apart, self.size = components, apart, 3 * components + 2
+
+    def start(self) -> Float[Tensor, " size"]:
+        k, start = self.components, torch.zeros(self.size)
+        if not self.apart:
+            return start
+        means, scale = side_by_side(k, _SCALE)
+        start[k : 2 * k], start[2 * k : 3 * k] = means, scale / (1 - abs(scale) / _LOG_BOUND)
+        return start
 
     def forward(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]

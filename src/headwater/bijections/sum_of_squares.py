@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +14,7 @@ from headwater.bijections.univariate import Searched
 __all__ = ["SumOfSquares"]
 
 _LEAST_SLOPE = 1e-2
+_START = 0.5
 
 
 class SumOfSquares(Searched):
@@ -39,6 +42,14 @@ class SumOfSquares(Searched):
         self.squares, self.degree, self.bound = squares, degree, bound
         self.size = squares * (degree + 1) + 1
         self.integral = IntegralFromZero(degree + 1)
+
+    def start(self) -> Float[Tensor, " size"]:
+        turn = 2 * math.pi * torch.arange(self.squares) / self.squares
+        start = torch.zeros(self.squares, self.degree + 1)
+        start[:, 1] = _START * torch.sin(turn)
+        if self.degree > 1:
+            start[:, 2] = _START * torch.cos(turn)
+        return torch.cat([start.flatten(), torch.zeros(1)])
 
     def value(
         self, x: Float[Tensor, "*shape"], parameters: Float[Tensor, "*shape size"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -23,6 +24,13 @@ class Univariate(nn.Module, ABC):
     """
 
     size: int
+
+    def start(self) -> Float[Tensor, " size"]:
+        """Parameters to start training from: near the identity, and without two parts that are alike and would stay so.
+
+        Zeros by default.
+        """
+        return torch.zeros(self.size)
 
     @abstractmethod
     def forward(

@@ -87,7 +87,7 @@ class VariationalDequantizer(Dequantizer):
         both = (2 * channels, height, wide)
         parts: list[Bijection] = [
             Checkerboard(
-                MixtureCDF(_COMPONENTS),
+                MixtureCDF(_COMPONENTS, apart=False),
                 both,
                 1 if number % 2 else 0,
                 fixed=channels,

@@ -101,6 +101,14 @@ class MaskedMLP(nn.Module):
         if self.exit_condition is not None:
             nn.init.uniform_(self.exit_condition.weight, -scale / math.sqrt(condition), scale / math.sqrt(condition))
 
+    @torch.no_grad()
+    def begin_at(self, outputs: Float[Tensor, " each"]) -> None:
+        """Add these to the biases of every feature's outputs, all features having equally many."""
+        assert self.equal == len(outputs), "the features have different numbers of outputs"
+        bias = self.constant if self.exit is None else self.exit.bias
+        assert bias is not None
+        bias.add_(outputs.repeat_interleave(self.features))
+
     def forward(
         self, x: Float[Tensor, "batch inputs"], c: Float[Tensor, "batch condition"] | None = None
     ) -> Float[Tensor, "batch outputs"]:
