@@ -17,6 +17,7 @@ from headwater.networks.columns import reorder
 __all__ = ["BlockAutoregressive"]
 
 _MOST_GATE = 0.99
+_START_LENGTH, _START_REACH = 0.7, 3.0
 
 
 class _BlockLinear(nn.Module):
@@ -80,11 +81,24 @@ class BlockAutoregressive(Bijection):
         self.features = features
         sizes = [1, *([hidden] * layers), 1]
         self.layers = nn.ModuleList(_BlockLinear(features, out, size) for size, out in pairwise(sizes))
+        self._apart(hidden)
         self.gate = nn.Parameter(torch.zeros(features))
         self.condition = nn.Linear(context, features * hidden, bias=False) if context else None
         chosen = torch.tensor(list(range(features)) if order is None else list(order))
         self.register_buffer("forth", chosen, persistent=False)
         self.register_buffer("back", torch.argsort(chosen), persistent=False)
+
+    @torch.no_grad()
+    def _apart(self, hidden: int) -> None:
+        """Units that bend at different places, and ends that reach beyond the data: alike, they would learn alike."""
+        steep, places = math.exp(_START_LENGTH), torch.linspace(-1, 1, hidden).repeat(self.features)
+        for number, layer in enumerate(self.layers[:-1]):
+            assert isinstance(layer, _BlockLinear)
+            layer.log_length.fill_(_START_LENGTH)
+            layer.bias.copy_(-steep * (_START_REACH if number == 0 else 0.5) * places)
+        last = self.layers[-1]
+        assert isinstance(last, _BlockLinear)
+        last.log_length.fill_(1.0)
 
     def forward(
         self, x: Float[Tensor, "batch features"], context: Float[Tensor, "batch context"] | None = None

@@ -9,7 +9,7 @@ from pydantic import Field
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.block_autoregressive import BlockAutoregressive
 from headwater.models.base import Paper
-from headwater.models.flows.stack import StackConfig, StackedFlow
+from headwater.models.flows.stack import FEW_PARAMETERS, StackConfig, StackedFlow
 
 __all__ = ["BNAF", "BNAFConfig"]
 
@@ -30,6 +30,7 @@ class BNAF(StackedFlow):
     """
 
     Config = BNAFConfig
+    defaults = FEW_PARAMETERS
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "decao2019bnaf",

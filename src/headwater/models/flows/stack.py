@@ -24,6 +24,7 @@ from headwater.models.flows.model import FlowConfig, FlowModel
 
 __all__ = [
     "AUTOREGRESSIVE_UP_TO",
+    "FEW_PARAMETERS",
     "LU_UP_TO",
     "Kind",
     "Linear",
@@ -39,6 +40,12 @@ Linear = Literal["auto", "lu", "qr", "triangular", "permutation", "none"]
 AUTOREGRESSIVE_UP_TO = 32
 LU_UP_TO = 128
 _LINEAR: Mapping[str, Callable[[int], Bijection]] = {"lu": LULinear, "qr": QRLinear, "triangular": Triangular}
+
+FEW_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "optimizer": {"lr": 1e-2, "schedule": "cosine", "clip": 5.0},
+    "training": {"batch_size": 512, "ema": 0.999},
+}
+"""Defaults of layers without a network of their own: they take larger steps."""
 
 
 class StackConfig(FlowConfig):
