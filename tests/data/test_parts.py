@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -187,6 +187,7 @@ def test_interval_includes_its_ends() -> None:
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=200), st.floats(-1e30, 1e30))
+@example([0.0, 2.0514651236776367e-288], 2.733847896259835e20)
 @settings(max_examples=60, deadline=None)
 def test_spline_is_finite_monotone_and_invertible_far_outside(values: list[float], far: float) -> None:
     x, z, d, last = pad_knots([fit_knots(np.array(values))])

@@ -25,6 +25,7 @@ __all__ = ["Knots", "fit_knots", "pad_knots", "spline_forward", "spline_inverse"
 
 _MOST = 64
 _TAIL = 16
+_LEAST_WIDTH = 1e-100  # narrower, and values far outside would be carried to infinity
 
 
 class _Bin(NamedTuple):
@@ -119,7 +120,7 @@ def fit_knots(values: np.ndarray) -> Knots:
     shares = np.concatenate([np.linspace(0, 1, wanted), tails, 1 - tails])
     x = np.unique(ordered[np.round(shares * (count - 1)).astype(int)])
     inner = x if len(x) < 8 else x[len(x) // 10 : len(x) - len(x) // 10]  # one outlier sets no scale
-    apart = np.concatenate([[True], np.diff(x) > 1e-6 * (inner[-1] - inner[0])])
+    apart = np.concatenate([[True], np.diff(x) > max(_LEAST_WIDTH, 1e-6 * (inner[-1] - inner[0]))])
     x = x[apart] if apart.sum() > 1 else x[:1]
     if len(x) < 2:
         x, share = np.array([x[0] - 1.0, x[0] + 1.0]), np.array([0.16, 0.84])
