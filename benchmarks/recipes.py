@@ -88,6 +88,14 @@ def curve(run: Run, unit: str, score: float) -> list[dict[str, float]]:
     ]
 
 
+def is_of(run: Run, recipe: Recipe) -> bool:
+    """Whether a run has the recipe's model, minutes and settings: one begun with changes is not the recipe's."""
+    settings = run.settings.model_dump(mode="json")
+    wanted = {**recipe.settings, "model": {"name": recipe.model, **recipe.settings.get("model", {})}}
+    same = all(settings[section][key] == value for section, keys in wanted.items() for key, value in keys.items())
+    return same and settings["training"]["minutes"] == recipe.minutes
+
+
 def seconds_of(run: Run) -> float:
     """The seconds of training, all parts of an interrupted run together."""
     return max(row["time"]["seconds"] for row in RunFolder(run.path).read_metrics() if "time" in row)
@@ -127,6 +135,8 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     chosen = parser.parse_args()
+    if chosen.resume and (chosen.set or chosen.minutes is not None):
+        parser.error("--resume goes on with the settings that the run was begun with.")
     recipe = RECIPES[chosen.recipe]
     data = chosen.data
     if chosen.recipe == "bsds300":
@@ -155,7 +165,7 @@ def main() -> None:
         "validation_curve": curve(run, recipe.unit, score(run, "valid", recipe.unit)["value"]),
     }
     print({key: value for key, value in figures.items() if key != "validation_curve"})
-    if chosen.split == "test" and not chosen.set and chosen.minutes is None:
+    if chosen.split == "test" and is_of(run, recipe):
         write(f"recipe-{chosen.recipe}", f"python -m benchmarks.recipes {chosen.recipe} DATA", figures)
 
 

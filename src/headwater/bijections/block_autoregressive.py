@@ -91,7 +91,8 @@ class BlockAutoregressive(Bijection):
     @torch.no_grad()
     def _apart(self, hidden: int) -> None:
         """Units that bend at different places, and ends that reach beyond the data: alike, they would learn alike."""
-        steep, places = math.exp(_START_LENGTH), torch.linspace(-1, 1, hidden).repeat(self.features)
+        steep = math.exp(_START_LENGTH)
+        places = (torch.linspace(-1, 1, hidden) if hidden > 1 else torch.zeros(1)).repeat(self.features)
         for number, layer in enumerate(self.layers[:-1]):
             assert isinstance(layer, _BlockLinear)
             layer.log_length.fill_(_START_LENGTH)

@@ -9,7 +9,7 @@ from pydantic import Field
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.block_autoregressive import BlockAutoregressive
 from headwater.models.base import Paper
-from headwater.models.flows.stack import FEW_PARAMETERS, StackConfig, StackedFlow
+from headwater.models.flows.stack import LARGE_STEPS, StackConfig, StackedFlow
 
 __all__ = ["BNAF", "BNAFConfig"]
 
@@ -30,7 +30,7 @@ class BNAF(StackedFlow):
     """
 
     Config = BNAFConfig
-    defaults = FEW_PARAMETERS
+    defaults = LARGE_STEPS
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "decao2019bnaf",

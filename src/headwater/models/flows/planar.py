@@ -9,7 +9,7 @@ from pydantic import Field
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.planar import Planar
 from headwater.models.base import Paper
-from headwater.models.flows.stack import FEW_PARAMETERS, Linear, StackConfig, StackedFlow
+from headwater.models.flows.stack import LARGE_STEPS, Linear, StackConfig, StackedFlow
 
 __all__ = ["PlanarFlow", "PlanarFlowConfig"]
 
@@ -29,7 +29,7 @@ class PlanarFlow(StackedFlow):
     """
 
     Config = PlanarFlowConfig
-    defaults = FEW_PARAMETERS
+    defaults = LARGE_STEPS
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "rezende2015variational",

@@ -9,7 +9,7 @@ from pydantic import Field
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.radial import Radial
 from headwater.models.base import Paper
-from headwater.models.flows.stack import FEW_PARAMETERS, Linear, StackConfig, StackedFlow
+from headwater.models.flows.stack import LARGE_STEPS, Linear, StackConfig, StackedFlow
 
 __all__ = ["RadialFlow", "RadialFlowConfig"]
 
@@ -29,7 +29,7 @@ class RadialFlow(StackedFlow):
     """
 
     Config = RadialFlowConfig
-    defaults = FEW_PARAMETERS
+    defaults = LARGE_STEPS
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "rezende2015variational",

@@ -24,7 +24,7 @@ from headwater.models.flows.model import FlowConfig, FlowModel
 
 __all__ = [
     "AUTOREGRESSIVE_UP_TO",
-    "FEW_PARAMETERS",
+    "LARGE_STEPS",
     "LU_UP_TO",
     "Kind",
     "Linear",
@@ -41,11 +41,16 @@ AUTOREGRESSIVE_UP_TO = 32
 LU_UP_TO = 128
 _LINEAR: Mapping[str, Callable[[int], Bijection]] = {"lu": LULinear, "qr": QRLinear, "triangular": Triangular}
 
-FEW_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    "optimizer": {"lr": 1e-2, "schedule": "cosine", "clip": 5.0},
-    "training": {"batch_size": 512, "ema": 0.999},
-}
-"""Defaults of layers without a network of their own: they take larger steps."""
+
+def _defaults(lr: float) -> Mapping[str, Mapping[str, Any]]:
+    return {
+        "optimizer": {"lr": lr, "schedule": "cosine", "clip": 5.0},
+        "training": {"batch_size": 512, "ema": 0.999},
+    }
+
+
+LARGE_STEPS = _defaults(1e-2)
+"""Defaults of layers whose numbers are parameters themselves, not the outputs of a network."""
 
 
 class StackConfig(FlowConfig):
@@ -61,10 +66,7 @@ class StackConfig(FlowConfig):
 class StackedFlow(FlowModel):
     """``x -> [ActNorm -> permutation, linear map -> layer] x transforms -> ActNorm -> z``; leaves say which layer."""
 
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "optimizer": {"lr": 2e-3, "schedule": "cosine", "clip": 5.0},
-        "training": {"batch_size": 512, "ema": 0.999},
-    }
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = _defaults(2e-3)
 
     config: StackConfig
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from headwater.bijections.bijection import Bijection
 from headwater.bijections.sylvester import Sylvester
 from headwater.models.base import Paper
-from headwater.models.flows.stack import FEW_PARAMETERS, Linear, StackConfig, StackedFlow
+from headwater.models.flows.stack import LARGE_STEPS, Linear, StackConfig, StackedFlow
 
 __all__ = ["SylvesterFlow", "SylvesterFlowConfig"]
 
@@ -27,7 +27,7 @@ class SylvesterFlow(StackedFlow):
     """``x + Q R tanh(S Q'x + b)``, several times over."""
 
     Config = SylvesterFlowConfig
-    defaults = FEW_PARAMETERS
+    defaults = LARGE_STEPS
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "berg2018sylvester",
