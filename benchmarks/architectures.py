@@ -9,8 +9,8 @@ photographs, the same for all, whose standard error (about 0.45 nats) says nothi
 these are paired. Beside it parameters, steps a second (compiling included) and samples a second (the second of two
 batches of 512).
 
-``results/architectures.json`` is written after each cell; cells that it has at the same minutes are kept, unless
-they failed, so that a table begun is gone on with. ``--markdown`` prints the table of the docs from it.
+``results/architectures.json`` (``--name``) is written after each cell; cells that it has at the same minutes are kept,
+unless they failed, so that a table begun is gone on with. ``--markdown`` prints the table of the docs from it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -170,11 +171,13 @@ def main() -> None:
     parser.add_argument("--data", default=",".join((*TOYS, BSDS)))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="architectures", help="of the result file")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--markdown", action="store_true")
     chosen = parser.parse_args()
-    path = RESULTS / "architectures.json"
-    figures: dict[str, dict[str, Any]] = {name: {} for name in ARCHITECTURES}
+    path = RESULTS / f"{chosen.name}.json"
+    names = chosen.only.split(";") if chosen.only else list(ARCHITECTURES)
+    figures: dict[str, dict[str, Any]] = {name: {} for name in names}
     if path.exists():
         figures |= json.loads(path.read_text(encoding="utf-8"))["figures"]
     if chosen.markdown:
@@ -187,9 +190,10 @@ def main() -> None:
     cells = [
         Cell(name, data, chosen.bsds_minutes if data == BSDS else chosen.minutes, str(patches), chosen.seed)
         for data in chosen.data.split(",")
-        for name in (chosen.only.split(";") if chosen.only else ARCHITECTURES)
+        for name in names
     ]
     missing = [cell for cell in cells if not _is_there(figures[cell.name].get(cell.data, {}), cell)]
+    given = " ".join(word for word in sys.argv[1:] if word != str(chosen.photographs))
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # of the cells' processes
     with ProcessPoolExecutor(chosen.workers, get_context("spawn"), max_tasks_per_child=1) as pool:
         waiting = {pool.submit(measure, cell): cell for cell in missing}
@@ -197,8 +201,7 @@ def main() -> None:
             cell = waiting[done]
             figures[cell.name][cell.data] = done.result()
             print(f"{cell.name:20} {cell.data:16} {figures[cell.name][cell.data]}", flush=True)
-            budget = f"--minutes {chosen.minutes:g} --bsds-minutes {chosen.bsds_minutes:g}"
-            write("architectures", f"python -m benchmarks.architectures DATA {budget}", figures)
+            write(chosen.name, f"python -m benchmarks.architectures DATA {given}", figures)
 
 
 if __name__ == "__main__":
