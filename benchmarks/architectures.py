@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
+import shlex
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -37,6 +37,7 @@ from headwater.errors import HeadwaterError
 from headwater.rng import Rng
 
 BSDS = "bsds300"
+_NAME = "architectures"
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "nsf": ("nsf", {}),
     "nsf, autoregressive": ("nsf", {"kind": "autoregressive"}),
@@ -171,7 +172,7 @@ def main() -> None:
     parser.add_argument("--data", default=",".join((*TOYS, BSDS)))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", default="architectures", help="of the result file")
+    parser.add_argument("--name", default=_NAME, help="of the result file")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--markdown", action="store_true")
     chosen = parser.parse_args()
@@ -193,7 +194,9 @@ def main() -> None:
         for name in names
     ]
     missing = [cell for cell in cells if not _is_there(figures[cell.name].get(cell.data, {}), cell)]
-    given = " ".join(word for word in sys.argv[1:] if word != str(chosen.photographs))
+    given = ["--minutes", f"{chosen.minutes:g}", "--bsds-minutes", f"{chosen.bsds_minutes:g}"]
+    if chosen.name != _NAME:  # the table itself may be gone on with cell by cell: that is not its command
+        given += ["--data", chosen.data, "--only", ";".join(names), "--name", chosen.name]
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # of the cells' processes
     with ProcessPoolExecutor(chosen.workers, get_context("spawn"), max_tasks_per_child=1) as pool:
         waiting = {pool.submit(measure, cell): cell for cell in missing}
@@ -201,7 +204,7 @@ def main() -> None:
             cell = waiting[done]
             figures[cell.name][cell.data] = done.result()
             print(f"{cell.name:20} {cell.data:16} {figures[cell.name][cell.data]}", flush=True)
-            write(chosen.name, f"python -m benchmarks.architectures DATA {given}", figures)
+            write(chosen.name, f"python -m benchmarks.architectures DATA {shlex.join(given)}", figures)
 
 
 if __name__ == "__main__":
