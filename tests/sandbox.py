@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 from PIL import Image
 
 from headwater.cli import main
+from tests.families import write_family
 
 __all__ = ["fill", "run_command"]
 
 
 def fill(folder: Path) -> None:
-    """Write moons.csv, people.csv and a folder of pictures with two labels."""
+    """Write moons.csv, people.csv, a folder of pictures with two labels, and the files of a protein family."""
     generator = np.random.default_rng(0)
     angle = generator.uniform(0, np.pi, 600)
     upper = generator.integers(0, 2, 600).astype(bool)
@@ -29,6 +31,9 @@ def fill(folder: Path) -> None:
         city = generator.choice(["Bern", "Oslo", "Rome"], p=[0.5, 0.3, 0.2])
         rows.append(f"{age},{income},{city},{'yes' if generator.uniform() < 0.01 * age / 2 else 'no'}")
     (folder / "people.csv").write_text("\n".join(rows) + "\n")
+    write_family(folder)
+    (folder / "alignments").mkdir()
+    shutil.copy(folder / "family.a2m", folder / "alignments" / "family.a2m")
     for label, centre in (("a", 3), ("b", 8)):
         (folder / "pictures" / label).mkdir(parents=True)
         for number in range(60):

@@ -2,7 +2,7 @@
 
 >>> import headwater
 >>> sorted(entry.name for entry in headwater.list_models("baseline"))
-['gaussian-mixture', 'independent', 'kernel-density']
+['gaussian-mixture', 'independent', 'kernel-density', 'sites']
 
 The functions are imported on first use, so that ``import headwater`` and
 ``headwater --help`` stay instant and need no torch.

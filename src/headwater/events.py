@@ -64,7 +64,8 @@ class Segment(Config):
     ``low`` and ``high`` bound intervals and integers (both ends included for
     integers), and are one place of a circle (0 and 2 pi if not given). ``classes`` is the
     number of categories; categorical elements hold codes 0 .. classes-1, binary elements
-    0 or 1, all as whole floats. A sphere's elements are one unit vector, those of a
+    0 or 1, all as whole floats. Where ``missing``, the last class says that there is no value,
+    as a gap of an alignment does. A sphere's elements are one unit vector, those of a
     simplex one composition: parts that sum to one.
     """
 
@@ -73,6 +74,7 @@ class Segment(Config):
     low: float | None = Field(None, description="least value (interval, integer)")
     high: float | None = Field(None, description="greatest value (interval, integer)")
     classes: int | None = Field(None, ge=1, description="number of categories (categorical)")
+    missing: bool = Field(False, description="whether the last class stands for a missing value (categorical)")
     name: str = Field("", description="the column it came from, for messages and plots")
 
     @model_validator(mode="after")
@@ -89,6 +91,8 @@ class Segment(Config):
             raise ValueError("a segment of support circle needs low < high")
         if self.support is Support.CATEGORICAL and self.classes is None:
             raise ValueError("a categorical segment needs its number of classes")
+        if self.missing and (self.support is not Support.CATEGORICAL or (self.classes or 0) < 2):
+            raise ValueError("only a categorical segment of two classes or more can have a class for missing values")
         return self
 
     @property

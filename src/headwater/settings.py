@@ -13,14 +13,39 @@ from pydantic import Field, model_validator
 
 from headwater.config import Config
 
-__all__ = ["DataSettings", "OptimizerSettings", "RunSettings", "TrainingSettings"]
+__all__ = ["AlignmentSettings", "DataSettings", "OptimizerSettings", "RunSettings", "TrainingSettings"]
+
+
+class AlignmentSettings(Config):
+    """How an alignment of protein sequences is read: which columns, which sequences, what each counts."""
+
+    format: Literal["auto", "a2m", "a3m", "fasta", "stockholm"] = Field(
+        "auto", description="what the file must be; auto finds it out. a3m leaves out lower case and dots"
+    )
+    focus: str | None = Field(None, description="name of the target's sequence; None: the first")
+    columns: Literal["all", "upper"] = Field(
+        "all", description="all residues of the target (EVE), or only its upper-case ones (DeepSequence)"
+    )
+    fragments: float = Field(0.5, ge=0, le=1, description="greatest share of gaps that a sequence may have")
+    column_gaps: float = Field(
+        0.3, ge=0, le=1, description="greatest share of gaps that a position may have; 1: model every position"
+    )
+    unknown: Literal["drop", "gap"] = Field(
+        "drop",
+        description="sequences with an unknown residue (B, J, O, U, X, Z) in a modelled position: left out,"
+        " or read as a gap",
+    )
+    theta: float = Field(
+        0.2, ge=0, lt=1, description="sequences less than this share apart count as one; viruses: 0.01"
+    )
+    weights: Literal["eve", "evcouplings", "none"] = Field("eve", description="how sequences are weighted")
 
 
 class DataSettings(Config):
     """Where the data is and how to read it; what is left out is detected."""
 
     path: str | None = Field(None, description="file or folder; None for data given in Python")
-    kind: Literal["auto", "arrays", "images", "table"] = Field("auto", description="how to read it")
+    kind: Literal["auto", "arrays", "images", "table", "alignment"] = Field("auto", description="how to read it")
     schema_path: str | None = Field(None, description="a schema.json that replaces detection")
     label: str | None = Field(None, description="label column, array key or 'folder'; 'none' to ignore labels")
     target: str | None = Field(None, description="column that utility is measured on; None: the label, if any")
@@ -38,6 +63,8 @@ class DataSettings(Config):
     categorical: Literal["embed", "order"] = Field(
         "embed", description="how real encodings carry categories: a vector per category, or dequantized codes"
     )
+
+    alignment: AlignmentSettings = AlignmentSettings()
 
     @model_validator(mode="after")
     def _leave_rows_to_train_on(self) -> DataSettings:

@@ -45,7 +45,7 @@ def test_unknown_model_is_a_registry_miss_and_imports_nothing() -> None:
 
 
 def test_patterns_match_names_and_families() -> None:
-    assert {entry.name for entry in names("baseline")} == {"independent", "gaussian-mixture", "kernel-density"}
+    assert {entry.name for entry in names("energy")} == {"potts"}
     assert names("nothing*") == ()
 
 

@@ -19,6 +19,7 @@ from headwater.cli.judge import compare, evaluate
 from headwater.cli.plot import plot
 from headwater.cli.train import fit, resume
 from headwater.cli.use import sample, score
+from headwater.cli.variants import variants
 from headwater.errors import HeadwaterError
 
 __all__ = ["app", "main"]
@@ -45,6 +46,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for _rank, _command in enumerate(_COMMANDS):
     app.command(_command, name=_command.__name__, sort_key=_rank, help_epilogue=EXAMPLES[_command.__name__])
+app.command(variants)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0 done, 2 usage, 3 data, 4 diverged, 5 resources, 130 interrupted and resumable.
     """
     _plain_streams()
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages for large tensors, if torch is not loaded yet
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

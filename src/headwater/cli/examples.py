@@ -33,6 +33,24 @@ COMMANDS = {
     ),
     "compare": ("headwater compare runs/moons-nsf runs/moons-made --report report.html",),
     "models": ("headwater models", "headwater models '*flow*'"),
+    "variants": (
+        "headwater variants fit family.a2m --out runs/family --seeds 1 --steps 20",
+        "headwater variants score runs/family A1C p.Ala1Cys",
+    ),
+    "variants build": ("headwater variants build target.fasta database.fasta --out built.a2m",),
+    "variants fit": (
+        "headwater variants fit family.a2m --out runs/family --seeds 1 --steps 20",
+        "headwater variants fit alignments --out runs/queue --shard 1/2 --members sites",
+    ),
+    "variants score": (
+        "headwater variants score runs/family --out effects.csv",
+        "headwater variants score runs/family --variants assay.csv --out assayed.csv",
+    ),
+    "variants classify": ("headwater variants classify effects.csv --out classes.csv --save mixture.json",),
+    "variants evaluate": ("headwater variants evaluate runs/family --assay assay.csv --labels labels.csv",),
+    "variants report": (
+        "headwater variants report runs/family --assay assay.csv --labels labels.csv --out report.html",
+    ),
     "checks": ("headwater checks",),
     "cite": ("headwater cite runs/moons-nsf",),
     "completion": ("headwater completion bash",),

@@ -94,7 +94,7 @@ class Codec(nn.Module):
             raise DataError(
                 "Every column is constant: there is nothing to model.", hint="Check the data with: headwater inspect"
             )
-        if self.schema.kind == "arrays":
+        if self.schema.kind in ("arrays", "alignment"):
             segments = _merged(segments)
         size = sum(segment.size for segment in segments)
         shape = self.schema.shape if self.schema.kind == "images" else (size,)

@@ -42,6 +42,7 @@ class Reading:
         notes: What was decided on the way.
         warnings: What the user should know or act on.
         files: Files that ``storage`` maps directly.
+        weights: float64, how much each row counts; None where all count alike.
     """
 
     schema: Schema
@@ -52,6 +53,7 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     files: tuple[Path, ...] = ()
+    weights: np.ndarray | None = None
 
 
 class Dataset:
@@ -66,6 +68,7 @@ class Dataset:
         hashes: 64-bit content hash of each row.
         skipped: Records that could not be read, with the reason.
         notes, warnings: What was decided while reading, and what to act on.
+        weights: ``(N,)`` float64, how much each row counts in training, or None.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Dataset:
         self.schema, self.storage, self.labels = reading.schema, reading.storage, reading.labels
         self.skipped, self.notes, self.warnings = reading.skipped, tuple(reading.notes), tuple(reading.warnings)
         self.splits, self.hashes, self.settings = dict(splits), hashes, settings
+        self.weights = _checked_weights(reading)
         self._stamps = {path: stamp(path) for path in reading.files}
         self.fingerprint = _fingerprint(self)
 
@@ -105,11 +109,26 @@ class Dataset:
         return f"Dataset({self.schema.kind}, {len(self)} rows of {self.schema.shape}; {sizes})"
 
 
+def _checked_weights(reading: Reading) -> np.ndarray | None:
+    """The weights: finite numbers of at least 0, one for each row and not all 0."""
+    weights, rows = reading.weights, len(reading.storage)
+    if weights is None:
+        return None
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (rows,):
+        raise DataError(f"Expected {rows} weights, one for each row, got shape {weights.shape}.")
+    if not np.isfinite(weights).all() or weights.min(initial=0.0) < 0 or not weights.any():
+        raise DataError("Expected finite weights of at least 0, not all 0.")
+    return weights
+
+
 def _fingerprint(dataset: Dataset) -> str:
     digest = hashlib.sha256(json.dumps(dataset.schema.to_json(), sort_keys=True).encode())
     digest.update(np.ascontiguousarray(dataset.hashes).data)
     if dataset.labels is not None:
         digest.update(np.ascontiguousarray(dataset.labels).data)
+    if dataset.weights is not None:
+        digest.update(np.ascontiguousarray(dataset.weights).data)
     for name in sorted(dataset.splits):
         digest.update(name.encode() + np.ascontiguousarray(dataset.splits[name]).tobytes())
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headwater.data.alignments.lines import read_lines
 from headwater.data.archive import SafeZip, refuse_unsafe_kind, regular_file
 from headwater.data.arrays import idx_files
 from headwater.data.limits import Limits
@@ -20,11 +21,13 @@ __all__ = ["detect_kind"]
 
 _ARRAYS = {".npy", ".npz"}
 _TABLES = {".csv", ".tsv", ".txt", ".data", ".test", ".parquet", ".pq", ".tab"}
+_ALIGNMENTS = {".a2m", ".a3m", ".fasta", ".fa", ".fas", ".faa", ".afa", ".mfa", ".sto", ".stk", ".stockholm"}
+_BEGINS = (b">", b"# STOCKHOLM")
 _MAGIC = ((b"\x93NUMPY", "arrays"), (b"PAR1", "table"), (b"PK\x03\x04", "images"), (b"\0\0\x08", "arrays"))
 
 
 def detect_kind(data: Any, limits: Limits) -> str:
-    """``arrays``, ``images`` or ``table``.
+    """``alignment``, ``arrays``, ``images`` or ``table``.
 
     Raises:
         UnsafeFileError: a pickle or the like.
@@ -32,6 +35,8 @@ def detect_kind(data: Any, limits: Limits) -> str:
     """
     if is_frame(data):
         return "table"
+    if _is_texts(data):
+        return "alignment"
     if isinstance(data, np.ndarray | Mapping | tuple | list) or hasattr(data, "detach"):
         return "arrays"
     if not isinstance(data, str | Path):
@@ -44,15 +49,39 @@ def detect_kind(data: Any, limits: Limits) -> str:
         return _folder(path)
     regular_file(path)
     suffix = path.suffix.lower()
+    if (Path(path.stem).suffix.lower() if suffix == ".gz" else suffix) in _ALIGNMENTS:
+        return "alignment"
     if suffix in _ARRAYS or "idx" in path.name.lower():
         return "arrays"
     if suffix in _TABLES:
-        return "table"
+        return "alignment" if suffix == ".txt" and _begins_as_alignment(path, limits) else "table"
     if suffix == ".zip":
         return _archive(path, limits)
     if suffix in EXTENSIONS:
         raise DataError(f"{path}: one picture is not a data set.", hint="Give a folder of pictures.")
+    if _begins_as_alignment(path, limits):
+        return "alignment"
     return _by_content(path)
+
+
+def _is_texts(data: Any) -> bool:
+    """Whether these are sequences: a mapping from names to texts, or a list or array of texts."""
+    values = list(data.values())[:1] if isinstance(data, Mapping) else data[:1] if isinstance(data, list) else ()
+    if isinstance(data, np.ndarray) and data.ndim == 1:
+        return data.dtype.kind == "U" and len(data) > 0
+    return len(values) > 0 and isinstance(values[0], str)
+
+
+def _begins_as_alignment(path: Path, limits: Limits) -> bool:
+    """Whether the first line, unpacked if need be, is one of FASTA or Stockholm."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"\x1f\x8b"):
+        try:
+            start = next((line for _, line in read_lines(path, limits) if line.strip()), b"")
+        except DataError:
+            return False
+    return start.lstrip().startswith(_BEGINS)
 
 
 def _folder(path: Path) -> str:
@@ -95,5 +124,6 @@ def _by_content(path: Path) -> str:
         return "table"
     raise DataError(
         f"{path}: is no kind of data that is known (it starts with {start[:8]!r}).",
-        hint="Known: .npy, .npz, idx, .csv, .parquet, a folder or .zip of pictures. Or say: --set data.kind=table",
+        hint="Known: .npy, .npz, idx, .csv, .parquet, .a2m, .fasta, .sto, a folder or .zip of pictures."
+        " Or say: --set data.kind=table",
     )

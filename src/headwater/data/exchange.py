@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headwater.data.alignments.exchange import codes_from_user, codes_to_user
 from headwater.data.describe import HUGE
 from headwater.data.labels import decode_labels, look_up_labels
 from headwater.data.limits import LIMITS
@@ -28,8 +29,10 @@ __all__ = ["from_user", "to_user"]
 
 
 def to_user(schema: Schema, raw: Tensor, labels: Tensor | None = None) -> Any:
-    """A frame of the user's library with the label column, an array in the user's layout, or a tensor."""
+    """A frame of the user's library with the label column, an array in the user's layout, a tensor, or texts."""
     values = raw.detach().cpu().numpy()
+    if schema.kind == "alignment":
+        return codes_to_user(values)
     if schema.kind == "table":
         return _frame(schema, values, None if labels is None else labels.detach().cpu().numpy())
     if schema.kind == "images":
@@ -57,6 +60,9 @@ def from_user(schema: Schema, value: Any, settings: DataSettings | None = None) 
     Raises:
         DataError: it does not fit the schema; column and row are named.
     """
+    if schema.kind == "alignment":
+        value = value.detach().cpu() if isinstance(value, Tensor) else Path(value) if isinstance(value, str) else value
+        return torch.from_numpy(codes_from_user(schema, value)), None
     if isinstance(value, str | Path):
         return _from_path(schema, Path(value), settings)
     if is_frame(value):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Inspection", "inspect", "sheet"]
 
 _SHOWN = 60
+_RUNS = 12
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Inspection:
             "classes": self._classes(),
             "duplicates": self.duplicates,
             "leaks": self.leaks,
+            "alignment": self._alignment(),
             "bytes": self._bytes(),
             "memory_mapped": _is_mapped(data.storage),
             "fingerprint": data.fingerprint,
@@ -77,6 +79,35 @@ class Inspection:
         counts = np.bincount(labels[labels >= 0], minlength=len(label.classes))
         return dict(zip(label.classes, counts.tolist(), strict=True))
 
+    def _alignment(self) -> dict[str, Any] | None:
+        """The target, its depth and what was left out; None for other kinds."""
+        about, data = self.schema.alignment, self.dataset
+        if about is None:
+            return None
+        plain = about.model_dump(mode="json", exclude={"positions", "sequence"})
+        used = {} if data.weights is None else {n: float(data.weights[rows].sum()) for n, rows in data.splits.items()}
+        figures = {"residues": len(about.sequence), "modelled": len(about.positions), "depth": about.depth}
+        return plain | figures | {"effective": used}
+
+    def _alignment_lines(self) -> list[str]:
+        about, found = self.schema.alignment, self._alignment()
+        if about is None or found is None:
+            return []
+        end = about.start + len(about.sequence) - 1
+        lines = [
+            f"target {about.name}: {len(about.sequence)} residues {about.start} .. {end},"
+            f" {len(about.positions)} modelled: {_ranges(about.positions)}",
+            f"N = {about.sequences}, Neff = {about.neff:.1f} (theta {about.theta:g}, {about.convention}),"
+            f" depth Neff/L = {about.depth:.2f}",
+        ]
+        if found["effective"]:
+            lines.append("effective: " + ", ".join(f"{name} {value:.1f}" for name, value in found["effective"].items()))
+        reasons = (
+            f"{count} {reason.replace('_', ' (', 1).replace('_', ' ')})" for reason, count in about.dropped.items()
+        )
+        dropped = ", ".join(reasons)
+        return [*lines, f"left out: {dropped or 'nothing'}"]
+
     def __str__(self) -> str:
         data = self.dataset
         splits = ", ".join(f"{name} {len(rows)}" for name, rows in data.splits.items())
@@ -90,6 +121,7 @@ class Inspection:
             kinds = self._classes()
             told = ", ".join(f"{name} {count}" for name, count in list(kinds.items())[:12]) or "a number"
             lines.append(f"label {self.schema.label.name!r}: {told}{', ...' if len(kinds) > 12 else ''}")
+        lines += self._alignment_lines()
         if self.schema.levels is not None:
             lines.append(f"pixels: 0 .. {self.schema.levels - 1}")
         lines += _column_lines(self.schema)
@@ -155,6 +187,18 @@ def _column_lines(schema: Schema) -> list[str]:
         lines.append(f"  {column.name}: {'; '.join(parts)}")
     hidden = len(schema.columns) - _SHOWN
     return lines + [f"  ... and {hidden} more columns"] * (hidden > 0)
+
+
+def _ranges(positions: tuple[int, ...]) -> str:
+    """Runs of numbers, the first few.
+
+    >>> _ranges((1, 2, 3, 7, 9, 10))
+    '1-3, 7, 9-10'
+    """
+    breaks = [i for i in range(1, len(positions)) if positions[i] != positions[i - 1] + 1]
+    runs = [(positions[a], positions[b - 1]) for a, b in zip([0, *breaks], [*breaks, len(positions)], strict=True)]
+    told = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS]]
+    return ", ".join(told) + (f", and {len(runs) - _RUNS} runs more" if len(runs) > _RUNS else "")
 
 
 def _is_mapped(storage: np.ndarray) -> bool:

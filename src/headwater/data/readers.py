@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headwater.data.alignments.reader import read_alignment
 from headwater.data.arrays import read_arrays
 from headwater.data.dataset import Reading
 from headwater.data.images import read_images
@@ -30,6 +31,7 @@ def _pictures(
 
 
 READERS: dict[str, Reader] = {
+    "alignment": read_alignment,
     "arrays": read_arrays,
     "images": _pictures,
     "table": read_table,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from headwater.config import Config
+from headwater.data.alignments.info import Alignment
 from headwater.errors import DataError, did_you_mean
 
 __all__ = ["CONTINUOUS", "Column", "ColumnType", "Label", "Schema"]
@@ -45,6 +46,7 @@ class Column(Config):
     unknown: Literal["error", "other"] = Field("error", description="what an unseen category becomes")
     map: Literal["auto", "standard", "quantile"] = Field("auto", description="how a real column is made normal")
     decimals: int | None = Field(None, ge=0, le=9, description="decimals that all values have, kept in samples")
+    gap: bool = Field(False, description="whether the last category stands for a missing value: gaps of an alignment")
     source: str = Field("", description="type it had where it came from, and has again in samples")
     distinct: int | None = Field(None, ge=0, description="distinct values seen, at least")
 
@@ -59,6 +61,8 @@ class Column(Config):
             )
         if self.type == "integer" and self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"column {self.name!r} needs low <= high")
+        if self.gap and (self.type != "categorical" or len(self.categories) < 2 or self.missing):
+            raise ValueError(f"column {self.name!r} with gaps must be categorical, and its last category is the gap")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r} names a category twice")
         return self
@@ -92,7 +96,7 @@ class Schema(Config):
     """The data as a reader stores it: ``(rows, *shape)`` of ``dtype``."""
 
     version: Literal[1] = Field(1, description="of this file's layout")
-    kind: str = Field(description="table, images or arrays")
+    kind: str = Field(description="table, images, arrays or alignment")
     shape: tuple[int, ...] = Field(description="of one stored row")
     dtype: str = Field("float64", description="of the stored elements")
     columns: tuple[Column, ...] = Field((), description="columns of a table, runs of an array; none for images")
@@ -100,12 +104,17 @@ class Schema(Config):
     layout: str = Field("", description="axes of one event where it came from: HW, HWC or CHW; images only")
     user_shape: tuple[int, ...] | None = Field(None, description="of one event where it came from; arrays only")
     label: Label | None = Field(None, description="what events are labelled with")
+    alignment: Alignment | None = Field(None, description="the target and its positions; alignments only")
     source: str = Field("numpy", description="what it came from: polars, numpy, torch, folder, ...")
 
     @model_validator(mode="after")
     def _columns_fit_the_shape(self) -> Schema:
         if self.kind == "images" and (len(self.shape) != 3 or self.levels is None):
             raise ValueError("images need a shape (channels, height, width) and levels")
+        if (self.kind == "alignment") != (self.alignment is not None):
+            raise ValueError("an alignment needs the field 'alignment', other kinds have none")
+        if self.alignment is not None and self.shape != (len(self.alignment.positions),):
+            raise ValueError(f"{len(self.alignment.positions)} positions do not fit the shape {self.shape}")
         kept = sum(column.size for column in self.columns if column.type != "drop")
         if self.columns and kept != math.prod(self.shape):
             raise ValueError(f"columns cover {kept} elements, shape {self.shape} has {math.prod(self.shape)}")

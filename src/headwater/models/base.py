@@ -24,6 +24,7 @@ from headwater.scores import Score
 __all__ = [
     "Batch",
     "ClosedForm",
+    "Comparing",
     "DataInitialized",
     "Density",
     "GenerativeModel",
@@ -64,11 +65,15 @@ class Batch:
         x: Events, in the encoding the model asked for.
         context: Context vectors, zeros for "absent"; None for an unconditional model.
         progress: Scalar in [0, 1], the share of the training budget that is used; for schedules.
+        weight: How much each event counts, where data is weighted; for closed-form models that are ``weighted``.
+        rows: Number of training events, in effect (the sum of their weights), where all of them or the first are given.
     """
 
     x: Float[Tensor, "batch *event"]
     context: Float[Tensor, "batch context"] | None = None
     progress: Float[Tensor, ""] = field(default_factory=lambda: torch.zeros(()))
+    weight: Float[Tensor, " batch"] | None = None
+    rows: float = 0.0
 
 
 class Losses(NamedTuple):
@@ -156,6 +161,26 @@ class Density(ABC):
         """``log p(x | context)`` per event in nats, with its kind. Stochastic ones need ``rng``."""
 
 
+class Comparing(ABC):
+    """Can say how much likelier one event is than another, also where the likelihood's normalizer is unknown."""
+
+    @abstractmethod
+    def log_ratio(
+        self,
+        x: Float[Tensor, "batch *event"],
+        reference: Float[Tensor, "*event"],
+        *,
+        rng: Rng | None = None,
+        draws: int = 1,
+    ) -> Score:
+        """``log p(x) - log p(reference)`` per event in nats.
+
+        Where it is estimated, draw k uses the same noise for every event and for the reference (common random
+        numbers), the value is the mean over ``draws`` and ``stderr`` its standard error; then ``rng``, of one key, is
+        needed. Where it is exact, both are ignored.
+        """
+
+
 class Latent(ABC):
     """Has a code for each event."""
 
@@ -206,7 +231,13 @@ class Gradual(ABC):
 
 
 class DataInitialized(ABC):
-    """Sets some parameters from the first batch (ActNorm, output biases)."""
+    """Sets some parameters from the first batch (ActNorm, output biases).
+
+    Class attributes:
+        first_events: how many events that batch holds, at most.
+    """
+
+    first_events: ClassVar[int] = 1024
 
     @abstractmethod
     def initialize(self, batch: Batch, rng: Rng) -> None:
@@ -214,7 +245,13 @@ class DataInitialized(ABC):
 
 
 class ClosedForm(ABC):
-    """Is fitted to all training data at once; has no players, no steps and no loss."""
+    """Is fitted to all training data at once; has no players, no steps and no loss.
+
+    Class attributes:
+        weighted: whether it heeds ``batch.weight``; else weighted data is resampled for it.
+    """
+
+    weighted: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, batch: Batch, rng: Rng, held_out: Batch | None = None) -> None:

@@ -56,6 +56,12 @@ _BUILT_IN = tuple(
         ("manifold", "flow", "flows.manifold:ManifoldFlow", "angles, unit vectors, compositions; exact likelihood"),
         ("flow-mixture", "flow", "flows.mixture:FlowMixture", "several flows, weighted; exact likelihood"),
         ("vae", "vae", "vaes.vae:VAE", "variational autoencoder with a head per support; likelihood bound"),
+        (
+            "bayesian-vae",
+            "vae",
+            "vaes.bayesian:BayesianVAE",
+            "Bayesian decoder over categorical sites, of EVE and DeepSequence; likelihood bound",
+        ),
         ("gan", "gan", "gans.gan:GAN", "relativistic GAN with R1 and R2 penalties; samples, no likelihood"),
         (
             "flow-matching",
@@ -75,6 +81,14 @@ _BUILT_IN = tuple(
             "autoregressives.pixel_transformer:PixelTransformer",
             "transformer over pixels; exact likelihood",
         ),
+        ("pairwise", "autoregressive", "autoregressives.pairwise:Pairwise", "fields and couplings in order; exact"),
+        (
+            "potts",
+            "energy",
+            "energies.potts:Potts",
+            "fields and couplings of categorical sites; compares, no likelihood",
+        ),
+        ("sites", "baseline", "baselines.sites:Sites", "categorical sites on their own, sharing what they know; exact"),
         ("independent", "baseline", "baselines.independent:Independent", "every column on its own: the floor to beat"),
         (
             "gaussian-mixture",
@@ -109,7 +123,7 @@ def names(pattern: str = "*") -> tuple[Entry, ...]:
     """All registered models whose name or family matches a shell pattern.
 
     >>> [entry.name for entry in names("autoregressive")]
-    ['made', 'pixel-transformer']
+    ['made', 'pixel-transformer', 'pairwise']
     """
     return tuple(
         entry

@@ -39,6 +39,7 @@ def write_samples(
     .npy       the array                            ``FILE.json`` beside it
     .csv       the table                            ``FILE.json`` beside it
     .parquet   the table                            ``FILE.json`` beside it and key-value metadata
+    .fasta     sequences, aligned (also .fa, .a2m)  ``FILE.json`` beside it
     ========== ==================================== =======================================
 
     Args:
@@ -60,7 +61,8 @@ def write_samples(
     writer = _WRITERS.get(target.suffix.lower())
     if writer is None:
         raise UsageError(
-            f"Samples cannot be written as {target.suffix!r}.", hint="Use .png, .npz, .npy, .csv, .parquet or a folder."
+            f"Samples cannot be written as {target.suffix!r}.",
+            hint="Use .png, .npz, .npy, .csv, .parquet, .fasta or a folder.",
         )
     _refuse_existing(target, exist_ok=exist_ok)
     if target.suffix.lower() in ("", ".png") and run.schema.kind == "images" and run.schema.levels not in (None, 256):
@@ -106,6 +108,8 @@ def save_picture(picture: Any, path: Path, recipe: str) -> None:
 
 def _default_name(samples: Any, recipe: Mapping[str, Any]) -> str:
     stem = f"seed{recipe.get('seed', 0)}-n{recipe.get('n', 0)}"
+    if _is_texts(samples):
+        return f"{stem}.fasta"
     shape = getattr(samples, "shape", ())
     if len(shape) == 4 or (len(shape) == 3 and "uint" in str(getattr(samples, "dtype", ""))):
         return f"{stem}.png"
@@ -114,6 +118,10 @@ def _default_name(samples: Any, recipe: Mapping[str, Any]) -> str:
 
 def _is_array(samples: Any) -> bool:
     return isinstance(samples, np.ndarray) or hasattr(samples, "detach")
+
+
+def _is_texts(samples: Any) -> bool:
+    return isinstance(samples, np.ndarray) and samples.dtype.kind == "U"
 
 
 def _array(samples: Any, target: Path) -> np.ndarray:
@@ -166,11 +174,25 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 def _write_csv(target: Path, samples: Any, recipe: str) -> None:
     if _is_array(samples):
         rows = _array(samples, target)
+        if _is_texts(rows):
+            rows = rows[:, None]
         if rows.ndim != 2:
             raise UsageError(f"A CSV holds rows and columns, the samples are {rows.shape}.", hint="Use .npz.")
-        write_atomic(target, _csv([f"x{i}" for i in range(rows.shape[1])], rows.tolist()))
+        write_atomic(target, _csv(_header(rows), rows.tolist()))
     else:
         write_atomic(target, _frame(samples).write_csv().encode())
+    write_json(_side_car(target), json.loads(recipe))
+
+
+def _header(rows: np.ndarray) -> list[str]:
+    return ["sequence"] if _is_texts(rows) else [f"x{i}" for i in range(rows.shape[1])]
+
+
+def _write_fasta(target: Path, samples: Any, recipe: str) -> None:
+    if not _is_texts(samples):
+        raise UsageError(f"Only sequences can be written as {target.suffix!r}.", hint="Use .npz, .csv or .png.")
+    lines = [f">sample_{i:06d}\n{text}\n" for i, text in enumerate(samples.reshape(-1).tolist())]
+    write_atomic(target, "".join(lines).encode())
     write_json(_side_car(target), json.loads(recipe))
 
 
@@ -208,4 +230,7 @@ _WRITERS: dict[str, Callable[[Path, Any, str], None]] = {
     ".npy": _write_npy,
     ".csv": _write_csv,
     ".parquet": _write_parquet,
+    ".fasta": _write_fasta,
+    ".fa": _write_fasta,
+    ".a2m": _write_fasta,
 }

@@ -53,7 +53,7 @@ def assemble(
     model.train()
     if initialize and isinstance(model, DataInitialized):
         with torch.no_grad():
-            model.initialize(*feed.first())
+            model.initialize(*feed.first(model.first_events))
     ranks.broadcast_([*(p.detach() for p in model.parameters()), *model.buffers()])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     optimizers = tuple(PlayerOptimizer(player, settings.optimizer, names) for player in model.players())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from headwater.models.base import Batch, ClosedForm, Density
+from headwater.models.base import ClosedForm, Density
 from headwater.training.session import Session
 
 __all__ = ["fit_closed_form"]
@@ -21,9 +21,9 @@ def fit_closed_form(session: Session) -> None:
         return
     feed = session.feed
     with session.progress.phase(f"Fitting {session.settings.model['name']}", total=3) as phase:
-        x, context, rng = feed.events(feed.train_rows, "train")
+        batch, rng = feed.every(weighted=model.weighted)
         phase.advance()
-        model.fit(Batch(x, context), rng, session.monitor.batch)
+        model.fit(batch, rng, session.monitor.batch)
         phase.advance()
         session.model.eval()
         state.step = state.total = 1

@@ -146,7 +146,7 @@ def _summary(
     groups = gather_groups(model, workshop.ema, workshop.optimizers)
     disk = sum(tensor_bytes(group) for group in groups.values())
     players = {o.player.name: sum(p.numel() for p in o.parameters) for o in workshop.optimizers}
-    known = plan(settings.training, len(feed.train_rows))
+    known = plan(settings.training, feed.order.epoch)
     return DryRun(
         model=str(settings.model["name"]),
         event=repr(feed.codec.event),

@@ -15,7 +15,7 @@ from headwater.models.base import Batch
 from headwater.rng import Rng
 from headwater.settings import RunSettings
 from headwater.training.distributed import Ranks
-from headwater.training.order import DataOrder
+from headwater.training.order import DataOrder, resampled
 from headwater.training.prefetch import ReadAhead
 
 __all__ = ["Feed", "model_dtype"]
@@ -55,7 +55,9 @@ class Feed:
         self.device, self.dtype, self.codec = device, model_dtype(settings), codec
         self._dataset, self._seed, self._dropout = dataset, settings.seed, training.label_dropout
         self.train_rows = np.asarray(dataset.splits["train"], dtype=np.int64)
-        self.order = DataOrder(self.train_rows, training.batch_size, settings.seed)
+        self.weights = None if dataset.weights is None else dataset.weights[self.train_rows]
+        self.order = DataOrder(self.train_rows, training.batch_size, settings.seed, self.weights)
+        self.effective = float(len(self.train_rows) if self.weights is None else self.weights.sum())
         share = training.batch_size // ranks.world
         self._ours = slice(ranks.rank * share, (ranks.rank + 1) * share)
         self._resident = self._load()
@@ -80,13 +82,31 @@ class Feed:
         progress = torch.full((), share, dtype=self.dtype, device=self.device)
         return Batch(x, context, progress), rng.fold("model")
 
-    def first(self, events: int = 1024) -> tuple[Batch, Rng]:
-        """The first events of the run, the same in every process, for data-dependent initialization."""
-        positions = np.arange(min(events, len(self.train_rows)))
-        rows = DataOrder(self.train_rows, len(positions), self._seed).rows(0)
+    def first(self, events: int) -> tuple[Batch, Rng]:
+        """Events for data-dependent initialization, the same in every process: the first ones of the run.
+
+        Weighted rows are ``events`` in number whatever there is, in proportion to their weights.
+        """
+        if self.weights is None:
+            positions = np.arange(min(events, len(self.train_rows)))
+            rows = DataOrder(self.train_rows, len(positions), self._seed).rows(0)
+        else:
+            positions = np.arange(events)
+            rows = resampled(self.train_rows, self.weights, events)
         rng = self._rng(positions, 0).fold("initialize")
         x, context = self.encode(*self._dataset.rows(rows), rng)
-        return Batch(x, context, torch.zeros((), dtype=self.dtype, device=self.device)), rng.fold("model")
+        start = torch.zeros((), dtype=self.dtype, device=self.device)
+        return Batch(x, context, start, rows=self.effective), rng.fold("model")
+
+    def every(self, *, weighted: bool) -> tuple[Batch, Rng]:
+        """All training events at once; with their weights, or as many drawn in proportion to them."""
+        rows, weight = self.train_rows, None
+        if self.weights is not None and weighted:
+            weight = torch.from_numpy(self.weights).to(device=self.device, dtype=self.dtype)
+        elif self.weights is not None:
+            rows = resampled(rows, self.weights, len(rows))
+        x, context, rng = self.events(rows, "train")
+        return Batch(x, context, weight=weight, rows=self.effective), rng
 
     def encode(
         self, raw: Tensor, labels: Tensor | None, rng: Rng

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
+from headwater.data.dataset import Dataset
 from headwater.models.base import Batch, Density, GenerativeModel
 from headwater.rng import Rng
 from headwater.training.distributed import Ranks
 from headwater.training.energy import energy_distance
 from headwater.training.feed import Feed
-from headwater.training.order import permutation
+from headwater.training.order import permutation, resampled
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "held_out"]
 
 _ROWS = 4096
 _LEAST_ROWS = 512
 _NUMBERS = 2**20
 _SAMPLES = 1024
+
+
+def held_out(dataset: Dataset) -> Int64[Tensor, " rows"]:
+    """Rows to watch: the validation split; of weighted rows twice as many, drawn in proportion to their weights."""
+    rows = dataset.splits["valid"]
+    if dataset.weights is not None and len(rows):
+        rows = resampled(rows, dataset.weights[rows], 2 * len(rows))
+    return torch.as_tensor(rows, dtype=torch.int64)
 
 
 class Monitor:

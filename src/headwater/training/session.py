@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import torch
-
 from headwater.data.dataset import Dataset
 from headwater.progress import Progress
 from headwater.runs.checkpoint import Checkpoint, save_checkpoint
@@ -18,7 +16,7 @@ from headwater.training.compiling import Loss, compiled_loss
 from headwater.training.distributed import Ranks
 from headwater.training.divergence import Snapshot, exploded, gather_groups, give_up, non_finite_group, restore_groups
 from headwater.training.metrics import Averages, MetricsLog
-from headwater.training.monitor import Monitor
+from headwater.training.monitor import Monitor, held_out
 from headwater.training.resume import describe_origin, same_budget
 from headwater.training.sheets import write_sheet
 from headwater.training.state import Best, TrainState
@@ -52,9 +50,8 @@ class Session:
         self.dataset, self.settings, self.folder, self.ranks, self.progress = dataset, settings, folder, ranks, progress
         self.loss: Loss = self.model.loss
         self.averages, self.log = Averages(), MetricsLog(folder, writes=ranks.primary)
-        held_out = torch.as_tensor(dataset.splits["valid"], dtype=torch.int64)
-        self.monitor = Monitor(self.feed, held_out, settings.seed, settings.training.batch_size, ranks)
-        self.known = plan(settings.training, len(self.feed.train_rows))
+        self.monitor = Monitor(self.feed, held_out(dataset), settings.seed, settings.training.batch_size, ranks)
+        self.known = plan(settings.training, self.feed.order.epoch)
         self.state = TrainState(total=self.known.steps, because=self.known.because)
         self._start = time.monotonic()
         self._saved_step, self._saved_at = -1, self._start

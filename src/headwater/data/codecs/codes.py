@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -12,7 +13,7 @@ from headwater.data.codecs.base import Encoded, Part
 from headwater.events import Segment, Support
 from headwater.rng import Rng
 
-__all__ = ["Codes"]
+__all__ = ["Codes", "GappedCodes"]
 
 
 class Codes(Part):
@@ -23,6 +24,7 @@ class Codes(Part):
     """
 
     kind = "codes"
+    gapped: ClassVar[bool] = False
     support: str
     classes: int
     missing: bool
@@ -39,11 +41,11 @@ class Codes(Part):
 
     def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
         kind = Support(self.support)
-        extra: dict[str, float] = {}
+        extra: dict[str, float] = {"missing": True} if self.gapped else {}
         if kind is Support.INTEGER:
             extra = {"low": 0, "high": self.classes - 1}
         elif kind is Support.CATEGORICAL:
-            extra = {"classes": self.classes}
+            extra["classes"] = self.classes
         return tuple(Segment.model_validate({"support": kind, "name": name, **extra}) for name in names)
 
     def encode(self, value: Shaped[Tensor, "batch columns"], rng: Rng, dtype: torch.dtype) -> Encoded:
@@ -64,3 +66,10 @@ class Codes(Part):
         if self.missing and not self.draws:
             return torch.where(code == self.classes - 1, torch.nan, value)
         return value
+
+
+class GappedCodes(Codes):
+    """Codes whose last class is stored like the others and stands for a missing value: the gaps of an alignment."""
+
+    kind = "gapped"
+    gapped = True

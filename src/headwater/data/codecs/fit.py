@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headwater.data.codecs.codes import Codes
+from headwater.data.codecs.codes import Codes, GappedCodes
 from headwater.data.codecs.constant import Constant
 from headwater.data.codecs.kept import Kept, Points
 from headwater.data.codecs.lattice import Cells, Lattice, fit_cells, pad_cells
@@ -53,7 +53,8 @@ def fit_codes(members: Sequence[Member], group: Group) -> Codes:
     numbers = group.support == "integer" and not flags
     origin = [m.column.low if numbers and m.column.low is not None else 0.0 for m in members]
     step = [m.column.step if numbers else 1.0 for m in members]
-    return Codes(
+    made = GappedCodes if group.gapped else Codes
+    return made(
         [m.index for m in members],
         reads=group.reads,
         support=str(group.support),

@@ -59,6 +59,7 @@ class Group:
     classes: int = 0
     reads: Literal["value", "missing"] = "value"
     point: str = ""
+    gapped: bool = False
 
 
 def plan_pixels(schema: Schema, encoding: Encoding) -> Part:
@@ -121,7 +122,8 @@ def _discrete(column: Column, native: bool, categorical: str) -> Group | None:
         return Group(fit_codes, missing, Support.CATEGORICAL, cells + 1)
     if native:
         binary = column.type == "binary"
-        return Group(fit_codes, missing, Support.BINARY if binary else Support.CATEGORICAL, cells)
+        kind = Support.BINARY if binary else Support.CATEGORICAL
+        return Group(fit_codes, missing, kind, cells, gapped=column.gap)
     if cells > 2 and categorical == "embed" and cells <= _MOST_EMBEDDED:
         return Group(fit_race, missing, "", cells + missing)
     return Group(fit_lattice, missing, "ordered" if cells > 2 else "bounded", cells if cells > 2 else 0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headwater.data.codecs.base import Part
-from headwater.data.codecs.codes import Codes
+from headwater.data.codecs.codes import Codes, GappedCodes
 from headwater.data.codecs.constant import Constant
 from headwater.data.codecs.kept import Kept, Points
 from headwater.data.codecs.lattice import Lattice
@@ -23,6 +23,7 @@ PARTS: dict[str, type[Part]] = {
         Codes,
         Constant,
         Continuous,
+        GappedCodes,
         Kept,
         Lattice,
         LinearPixels,
