@@ -75,16 +75,18 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", default=",".join(ALIGNMENTS))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     path = RESULTS / f"{NAME}.json"
-    figures = json.loads(path.read_text())["figures"] if path.exists() else {}
     out = arguments.out or Path(tempfile.mkdtemp())
     for name in arguments.only.split(","):
-        figures[name] = measure(name, arguments.data, out)
+        row = measure(name, arguments.data, out)
+        figures = json.loads(path.read_text())["figures"] if path.exists() else {}
+        figures[name] = {"threads": torch.get_num_threads(), **row}
         print(summary(figures[name]), flush=True)
         write(NAME, "python -m benchmarks.variants ../shared/data/proteins", figures)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     main()
