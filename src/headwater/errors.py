@@ -100,6 +100,10 @@ class ResourceError(HeadwaterError):
     http_status = 503
 
 
+class BusyError(ResourceError):
+    """Another living process holds what is to be written (exit 5)."""
+
+
 class InterruptedRunError(HeadwaterError):
     """Stopped on request with everything saved; the hint holds the command that resumes (exit 130)."""
 

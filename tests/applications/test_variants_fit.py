@@ -15,7 +15,9 @@ from headwater.applications.variants.fit import fit_protein
 from headwater.applications.variants.labels import read_assay, read_labels
 from headwater.applications.variants.queue import Shard, alignments_in, fit_folder
 from headwater.errors import DataError, UsageError
+from headwater.runs.lock import RunLock
 from tests.families import Family, write_family
+from tests.launcher import under_torchrun
 from tests.sandbox import run_command
 
 SMALL = {"vae": {"model": {"encoder": [32], "decoder": [8, 16], "latent": 4}}}
@@ -131,6 +133,33 @@ def test_a_queue_goes_on_after_a_failure_and_shards_add_up(place: Path, tmp_path
     again = fit_folder(folder, tmp_path / "all", kinds=["sites"])
     assert again.before == ("a", "b", "c")
     assert [one.path.name for one in ensembles_in(tmp_path / "all")] == ["a", "b", "c"]
+
+
+def test_a_protein_that_another_process_fits_is_left_to_it(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "alignments"
+    folder.mkdir()
+    for name in ("a.a2m", "b.a2m"):
+        (folder / name).write_text((place / "family.a2m").read_text())
+    (tmp_path / "all" / "a").mkdir(parents=True)
+    with RunLock(tmp_path / "all" / "a" / ".lock"):
+        result = fit_folder(folder, tmp_path / "all", kinds=["sites"])
+    assert (result.busy, result.fitted, result.failed) == (("a",), ("b",), {})
+
+
+def test_processes_of_torchrun_share_the_queue(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "alignments"
+    folder.mkdir()
+    for name in ("a.a2m", "b.a2m", "c.a2m"):
+        (folder / name).write_text((place / "family.a2m").read_text())
+    command = "-m headwater variants fit alignments --out all --members potts --steps 20 --quiet"
+    done = under_torchrun(*command.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(line[0] for line in done.stdout.splitlines() if "fitted" in line) == ["1", "2"]
+    ensembles = ensembles_in(tmp_path / "all")
+    assert [one.path.name for one in ensembles] == ["a", "b", "c"]
+    alone = fit_protein(folder / "a.a2m", tmp_path / "alone", kinds=["potts"], steps=20)
+    for one in ensembles:
+        np.testing.assert_array_equal(one.score(["A1C", "A1D"]).score, alone.score(["A1C", "A1D"]).score)
 
 
 def test_names_and_shards_are_checked(tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +14,14 @@ from headwater.runs.checkpoint import load_checkpoint
 from headwater.runs.folder import RunFolder
 from headwater.training.distributed import Ranks
 from headwater.training.peers import CARD_BYTES, Peer
+from tests.launcher import under_torchrun
 from tests.training.stand_ins import fit, run_settings
-from tests.training.test_faults import _ROOT, _SCRIPT
+from tests.training.test_faults import _SCRIPT
 
 
 def torchrun(*arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
     """The training script in two processes under torchrun, meeting on a free port of loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *launch, str(_SCRIPT), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT), "HEADWATER_DIST_TIMEOUT": "30"},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    return under_torchrun(str(_SCRIPT), *arguments, timeout=timeout)
 
 
 def _losses(path: Path) -> dict[tuple[str, int], dict[str, Any]]:

@@ -41,6 +41,7 @@ def checks() -> None:
         ("narwhals", "table"),
         ("scikit-learn", "table"),
         ("matplotlib", "report"),
+        ("pyhmmer", "proteins"),
     ):
         try:
             say(f"  {package:<14} {version(package)}")

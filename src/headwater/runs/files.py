@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headwater.errors import CheckpointError, ResourceError
+from headwater.errors import CheckpointError, ResourceError, UsageError
 from headwater.runs.failpoints import failpoint
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "json_bytes",
     "parse_json",
     "read_json",
+    "refuse_existing",
     "reporting",
     "sync_folder",
     "to_plain",
@@ -44,6 +45,16 @@ _HINTS = {
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.EMFILE: "Raise the limit of open files: ulimit -n 4096",
 }
+
+
+def refuse_existing(path: Path, *, exist_ok: bool) -> None:
+    """Say so where a file that is to be written is there already.
+
+    Raises:
+        UsageError: it is, and ``exist_ok`` is false.
+    """
+    if path.exists() and not exist_ok:
+        raise UsageError(f"{path} exists already.", hint="Choose another --out, or replace it with --exist-ok.")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from headwater.errors import ResourceError
+from headwater.errors import BusyError, ResourceError
 from headwater.runs.files import reporting
 
 __all__ = ["RunLock"]
@@ -27,7 +27,8 @@ class RunLock:
         path: The lock file.
 
     Raises:
-        ResourceError: on entering, another living process holds it; names its pid and host.
+        BusyError: on entering, another living process holds it; names its pid and host.
+        ResourceError: the system refuses.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,9 +47,9 @@ class RunLock:
         except BlockingIOError:
             owner = _owner(descriptor)
             os.close(descriptor)
-            raise ResourceError(
+            raise BusyError(
                 f"The run {self.path.parent} is being written by {owner}.",
-                hint="Wait for it, stop it, or choose another name with --name.",
+                hint="Wait for it, stop it, or choose another place (--name, --out).",
             ) from None
         except OSError as error:
             os.close(descriptor)

@@ -18,7 +18,7 @@ from headwater.data.alignments.info import ALPHABET, GAP
 from headwater.errors import DataError, UsageError
 from headwater.evaluation.text import figure, grid
 from headwater.progress import Progress, SilentProgress
-from headwater.runs.files import reporting, write_atomic
+from headwater.runs.files import refuse_existing, reporting, write_atomic
 
 __all__ = ["THRESHOLDS", "BuiltAlignment", "build_alignment"]
 
@@ -177,8 +177,7 @@ def _thresholds(given: float | None, tried: Sequence[float] | None) -> tuple[flo
 def _refuse(place: Path, iterations: int, *, exist_ok: bool) -> None:
     if place.suffix.lower() not in _ENDINGS:
         raise UsageError(f"An alignment cannot be written as {place.suffix or place.name!r}.", hint="Use .a2m.")
-    if place.exists() and not exist_ok:
-        raise UsageError(f"{place} exists already.", hint="Choose another --out, or replace it with --exist-ok.")
+    refuse_existing(place, exist_ok=exist_ok)
     if not 1 <= iterations <= 100:
         raise UsageError(f"Expected 1 to 100 rounds of search, got {iterations}.", hint="5 is usual.")
 

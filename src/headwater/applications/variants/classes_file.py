@@ -13,7 +13,7 @@ from headwater.applications.variants.mixture import Mixture
 from headwater.applications.variants.notice import NOTICE
 from headwater.config import Config
 from headwater.errors import CheckpointError, ConfigError, DataError, UsageError, did_you_mean
-from headwater.runs.files import read_json, write_json
+from headwater.runs.files import read_json, refuse_existing, write_json
 
 __all__ = ["EVE_THRESHOLDS", "Classifier", "entropy"]
 
@@ -89,8 +89,7 @@ class Classifier(Config):
         target = Path(path)
         if target.suffix.lower() != ".json":
             raise UsageError(f"Class parameters cannot be kept as {target.suffix or target.name!r}.", hint="Use .json.")
-        if target.exists() and not exist_ok:
-            raise UsageError(f"{target} exists already.", hint="Choose another --out, or replace it with --exist-ok.")
+        refuse_existing(target, exist_ok=exist_ok)
         write_json(target, self.model_dump(mode="json"))
         return target
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from headwater.applications.variants.agreement import between
 from headwater.applications.variants.classes import classify, fit_classes
+from headwater.applications.variants.describe_family import codes_of, samples_of
 from headwater.applications.variants.ensemble import Ensemble
 from headwater.applications.variants.evaluation import COUNTING, ENSEMBLE, Comparison, compare_with
 from headwater.applications.variants.heat_map import HeatMap
 from headwater.applications.variants.labels import Labels
-from headwater.applications.variants.latent_map import LatentMap, latent_map
 from headwater.applications.variants.members import MemberRecord
 from headwater.applications.variants.mixture import Mixture
-from headwater.applications.variants.nearest import nearest_identity
 from headwater.applications.variants.report_content import (
     Agreement,
     AlignmentFacts,
@@ -25,23 +23,16 @@ from headwater.applications.variants.report_content import (
     MemberFacts,
     MixtureClass,
     ReportContent,
-    SampledSequence,
     Spread,
 )
+from headwater.applications.variants.spelling import spelled
 from headwater.applications.variants.table import VariantScores
 from headwater.data.alignments.info import ALPHABET, SHALLOW
 from headwater.data.dataset import Dataset
 from headwater.errors import DataError
-from headwater.models.base import Latent
 from headwater.progress import Progress, SilentProgress
-from headwater.rng import Rng
-from headwater.runs.run import Run
 
-__all__ = ["describe"]
-
-_SAMPLES = 8
-_ENCODED = 1024
-_SAMPLERS = ("pairwise", "potts", "vae")
+__all__ = ["describe", "matrix"]
 
 
 def describe(
@@ -93,8 +84,8 @@ def describe(
         spread=_spread(scores),
         agreements=tuple(agreement for comparison in comparisons for agreement in _agreements(comparison)),
         correlation=_correlation(scores),
-        latent_map=None if natural is None else _codes(ensemble, natural, seed),
-        samples=() if natural is None else _samples(ensemble, natural, seed),
+        latent_map=None if natural is None else codes_of(ensemble, natural, seed),
+        samples=() if natural is None else samples_of(ensemble, natural, seed),
         statuses=scores.counts,
         warnings=tuple(warnings),
         recipe=_recipe(ensemble),
@@ -103,9 +94,10 @@ def describe(
 
 def _wanted(ensemble: Ensemble, labels: Labels, singles: VariantScores) -> VariantScores:
     """Scores of a file's variants: the singles', unless it holds others."""
-    if all(":" not in text and "," not in text for text in labels.variants):
+    known, wanted = set(singles.variants), dict.fromkeys(labels.of(ensemble.name))
+    if all(spelled(text).canonical in known for text in wanted):
         return singles
-    return ensemble.score(list(dict.fromkeys(labels.variants)))
+    return ensemble.score(list(wanted))
 
 
 def matrix(scores: VariantScores, positions: tuple[int, ...]) -> Float[np.ndarray, "length 20"]:
@@ -178,62 +170,6 @@ def _correlation(scores: VariantScores) -> tuple[tuple[str, ...], Float[np.ndarr
     values = {"ensemble": scores.score, **scores.members}
     table = np.array([[between(a, b) for b in values.values()] for a in values.values()])
     return tuple(values), table
-
-
-def _natural(dataset: Dataset) -> UInt8[np.ndarray, "n sites"]:
-    return np.asarray(dataset.storage, dtype=np.uint8)
-
-
-def _codes(ensemble: Ensemble, dataset: Dataset, seed: int) -> LatentMap | None:
-    """The family and samples of the first member that has codes, on the plane."""
-    run = next((ensemble.run(m.name) for m in ensemble.members if isinstance(ensemble.run(m.name).model, Latent)), None)
-    if run is None:
-        return None
-    natural = _natural(dataset)
-    known = natural < len(ALPHABET)
-    identity = ((natural == ensemble.wild_type) & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    sampled = run.codec.decode(run.sample_events(256, seed=seed)).cpu().numpy().astype(np.uint8)
-    return latent_map(
-        _encode(run, natural),
-        identity,
-        _encode(run, ensemble.wild_type[None])[0],
-        _encode(run, sampled),
-        name=ensemble.name,
-    )
-
-
-@torch.no_grad()
-def _encode(run: Run, codes: UInt8[np.ndarray, "n sites"]) -> Float[np.ndarray, "n latent"]:
-    model = run.model
-    assert isinstance(model, Latent)
-    device, found = next(model.parameters()).device, []
-    for start in range(0, len(codes), _ENCODED):
-        raw = torch.from_numpy(codes[start : start + _ENCODED]).to(device)
-        x, _ = run.codec.encode(raw, Rng.of(0, len(raw), start=start, device=device))
-        found.append(model.encode(x).double().cpu().numpy())
-    return np.concatenate(found)
-
-
-def _samples(ensemble: Ensemble, dataset: Dataset, seed: int) -> tuple[SampledSequence, ...]:
-    """A few sequences of one member of each kind that samples well."""
-    natural, found = _natural(dataset), []
-    for kind in _SAMPLERS:
-        member = next((m for m in ensemble.members if m.kind == kind), None)
-        if member is None:
-            continue
-        run = ensemble.run(member.name)
-        drawn = run.codec.decode(run.sample_events(_SAMPLES, seed=seed)).cpu().numpy().astype(np.uint8)
-        identity, nearest = nearest_identity(drawn, natural)
-        for codes, share, row in zip(drawn, identity, nearest, strict=True):
-            found.append(
-                SampledSequence(
-                    "".join(ALPHABET[code] for code in codes),
-                    float(share),
-                    f"row {int(row) + 1} of the alignment, by {member.name}",
-                    float((codes == ensemble.wild_type).mean()),
-                )
-            )
-    return tuple(found)
 
 
 def _recipe(ensemble: Ensemble) -> Mapping[str, str]:

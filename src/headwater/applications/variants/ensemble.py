@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from headwater.applications.variants.members import EnsembleRecord, MemberRecord
-from headwater.applications.variants.mutations import all_singles, read_variants
+from headwater.applications.variants.mutations import OK, Variants, all_singles, read_variants
 from headwater.applications.variants.pool import member_weights
-from headwater.applications.variants.scoring import score_codes
-from headwater.applications.variants.table import VariantScores
-from headwater.data.alignments.info import ALPHABET, Alignment
+from headwater.applications.variants.scoring import score_variants
+from headwater.applications.variants.table import SCORED, VariantScores
+from headwater.data.alignments.info import Alignment
+from headwater.data.alignments.letters import to_codes
 from headwater.errors import CheckpointError, DataError, UsageError, did_you_mean
 from headwater.progress import Progress, SilentProgress
 from headwater.runs.files import read_json
 from headwater.runs.run import Run
 
-if TYPE_CHECKING:
-    from headwater.applications.variants.mutations import Variants
-
 __all__ = ["RECORD", "Ensemble", "ensembles_in"]
 
 RECORD = "ensemble.json"
-_PIECE = 32_768
 
 
 @final
@@ -97,7 +94,7 @@ class Ensemble:
     @cached_property
     def wild_type(self) -> UInt8[np.ndarray, " sites"]:
         """The target at the modelled positions, as codes."""
-        return np.array([ALPHABET.index(residue) for residue in self.alignment.wild_type], dtype=np.uint8)
+        return to_codes(self.alignment.wild_type.encode())
 
     @property
     def weights(self) -> Float64[np.ndarray, " members"]:
@@ -137,22 +134,11 @@ class Ensemble:
         report = progress or SilentProgress()
         with report.phase(f"Scoring {self.name}", total=len(names), unit="members") as phase:
             for i, member in enumerate(self.members):
-                value, error = self.score_member(member.name, parsed, tolerance * member.spread, seed=seed)
+                run, stop = self.run(member.name), tolerance * member.spread
+                value, error = score_variants(run, parsed, tolerance=stop, seed=seed)
                 scores[i, parsed.rows], errors[i, parsed.rows] = value, error
                 phase.advance()
         return self._table(parsed, scores, errors)
-
-    def score_member(
-        self, member: str, parsed: Variants, tolerance: float, *, seed: int = 0
-    ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-        """Scores and standard errors of one member for variants that were read, to a standard error in nats."""
-        run, n = self.run(member), len(parsed.rows)
-        value, error = np.zeros(n), np.zeros(n)
-        for start in range(0, n, _PIECE):
-            rows = slice(start, min(start + _PIECE, n))
-            found = score_codes(run, parsed.codes(rows), self.wild_type, tolerance=tolerance, seed=seed)
-            value[rows], error[rows] = found
-        return value, error
 
     def _table(
         self,
@@ -168,7 +154,7 @@ class Ensemble:
         return VariantScores(
             protein=self.name,
             variants=tuple(parsed.canonical),
-            status=tuple("scored" if status == "ok" else status for status in parsed.status),
+            status=tuple(SCORED if status == OK else status for status in parsed.status),
             score=pooled,
             stderr=np.sqrt(((weights[:, None] * errors) ** 2).sum(axis=0)),
             disagreement=disagreement,

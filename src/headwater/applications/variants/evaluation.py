@@ -95,13 +95,7 @@ def evaluate(
     """
     if not files:
         raise UsageError("Expected an assay or labels to compare with, got none.", hint="--assay FILE or --labels FILE")
-    name = (protein or ensemble.name).lower()
-    wanted = dict.fromkeys(
-        text
-        for labels in files
-        for i, text in enumerate(labels.variants)
-        if labels.proteins is None or labels.proteins[i].lower() == name
-    )
+    wanted = dict.fromkeys(text for labels in files for text in labels.of(protein or ensemble.name))
     scores = ensemble.score(list(wanted) or None, tolerance=tolerance, progress=progress)
     return tuple(compare_with(scores, labels, protein=protein) for labels in files)
 

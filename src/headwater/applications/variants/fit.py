@@ -14,6 +14,7 @@ from headwater.applications.variants.held_out import held_out_nats
 from headwater.applications.variants.members import EnsembleRecord, MemberPlan, MemberRecord, plan_members
 from headwater.applications.variants.mutations import all_singles, read_variants
 from headwater.applications.variants.pool import shares
+from headwater.applications.variants.scoring import score_variants
 from headwater.data import Dataset, open_dataset
 from headwater.errors import DataError, UsageError
 from headwater.pipeline import is_main_process, prepare, resume_run, train
@@ -123,9 +124,7 @@ def _measure(run: Run, plan: MemberPlan, dataset: Dataset, progress: Progress) -
     alignment = dataset.schema.alignment
     assert alignment is not None
     with progress.phase(f"Measuring {plan.name}", total=1) as phase:
-        one = Ensemble(run.path.parents[1], _only(plan), "auto")
-        singles = read_variants(all_singles(alignment), alignment)
-        scores, _ = one.score_member(plan.name, singles, math.inf)
+        scores, _ = score_variants(run, read_variants(all_singles(alignment), alignment), tolerance=math.inf)
         held = held_out_nats(run, dataset)
         phase.advance()
     training = run.checkpoint.state["training"]
@@ -136,13 +135,6 @@ def _measure(run: Run, plan: MemberPlan, dataset: Dataset, progress: Progress) -
         "seconds": float(training["time"]["seconds"]),
         **({} if held is None else {"nats": held.nats, "nats_stderr": held.stderr, "nats_kind": held.kind}),
     }
-
-
-def _only(plan: MemberPlan) -> EnsembleRecord:
-    record = MemberRecord(
-        name=plan.name, kind=plan.kind, independent=plan.independent, share=1.0, spread=1.0, steps=0, seconds=0.0
-    )
-    return EnsembleRecord(alignment="", fingerprint="", notice=NOTICE, members=(record,))
 
 
 def _read(path: Path, plan: MemberPlan, dataset: Dataset) -> MemberRecord:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from headwater.data.alignments.info import GAP
 from headwater.data.dataset import Dataset
 from headwater.models.base import Batch, Density
 from headwater.progress import SilentProgress
@@ -41,7 +42,7 @@ def held_out_nats(run: Run, dataset: Dataset, *, split: str = "test", seed: int 
         return None
     raw, _ = dataset.rows(rows)
     weights = np.ones(len(rows)) if dataset.weights is None else dataset.weights[rows]
-    residues = (raw < 20).sum(dim=1).double().numpy()
+    residues = (raw < GAP).sum(dim=1).double().numpy()
     model = run.model
     if isinstance(model, Density):
         draws = _DRAWS if "draws" in type(model).Scoring.model_fields else None

@@ -38,6 +38,13 @@ class Labels:
     def __len__(self) -> int:
         return len(self.variants)
 
+    def of(self, protein: str) -> tuple[str, ...]:
+        """The variants of one protein, whatever the case of its name; all where the file names none."""
+        if self.proteins is None:
+            return self.variants
+        both = zip(self.proteins, self.variants, strict=True)
+        return tuple(text for name, text in both if name.lower() == protein.lower())
+
     def match(self, table: VariantScores, *, protein: str | None = None) -> Matched:
         """Find the rows of a table of scores that are measured or labelled.
 

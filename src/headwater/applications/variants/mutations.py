@@ -10,6 +10,7 @@ from jaxtyping import Int32, Int64, UInt8
 
 from headwater.applications.variants.spelling import Change, spelled
 from headwater.data.alignments.info import ALPHABET, Alignment
+from headwater.data.alignments.letters import to_codes
 
 __all__ = ["OK", "Variants", "all_singles", "read_variants"]
 
@@ -114,7 +115,7 @@ def read_variants(texts: Sequence[str], alignment: Alignment) -> Variants:
         canonical=tuple(canonical),
         status=tuple(status),
         rows=np.array(rows, dtype=np.int64),
-        wild_type=np.array([ALPHABET.index(residue) for residue in alignment.wild_type], dtype=np.uint8),
+        wild_type=to_codes(alignment.wild_type.encode()),
         starts=np.array(starts, dtype=np.int64),
         columns=np.array(columns, dtype=np.int32),
         residues=np.array(residues, dtype=np.uint8),

@@ -11,7 +11,7 @@ from typing import Any
 
 from headwater.applications.variants.ensemble import RECORD
 from headwater.applications.variants.fit import fit_protein
-from headwater.errors import DataError, HeadwaterError, InterruptedRunError, ResourceError, UsageError
+from headwater.errors import BusyError, DataError, HeadwaterError, InterruptedRunError, ResourceError, UsageError
 from headwater.progress import Progress, SilentProgress
 from headwater.runs.names import slug
 
@@ -122,12 +122,10 @@ def fit_folder(
             try:
                 fit_protein(path, place, progress=progress, **options)
                 fitted.append(name)
-            except InterruptedRunError:
-                raise
-            except ResourceError as error:
-                if "is being written by" not in error.message:
-                    raise
+            except BusyError:
                 busy.append(name)
+            except (InterruptedRunError, ResourceError):  # of the machine, not of this protein
+                raise
             except HeadwaterError as error:
                 failed[name] = error.message
                 progress.warn(f"{name} failed: {error}")

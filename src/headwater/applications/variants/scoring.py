@@ -7,18 +7,36 @@ import torch
 from jaxtyping import Float64, UInt8
 
 from headwater.applications.variants.moments import Moments
+from headwater.applications.variants.mutations import Variants
 from headwater.errors import DivergenceError, UsageError
 from headwater.models.base import Comparing
 from headwater.rng import Rng
 from headwater.runs.run import Run
 
-__all__ = ["ROUND", "Codes", "score_codes"]
+__all__ = ["ROUND", "Codes", "score_codes", "score_variants"]
 
 ROUND = 16
 _EVENTS_AT_ONCE = 8192
+_PIECE = 32_768
 _MOST_DRAWS = 4096
 
 Codes = UInt8[np.ndarray, "n sites"]
+
+
+def score_variants(
+    run: Run, variants: Variants, *, tolerance: float, seed: int = 0
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    """Scores and standard errors of variants that were read, a piece of their sequences at a time.
+
+    See :func:`score_codes`.
+    """
+    n = len(variants.rows)
+    value, error = np.zeros(n), np.zeros(n)
+    for start in range(0, n, _PIECE):
+        rows = slice(start, min(start + _PIECE, n))
+        codes = variants.codes(rows)
+        value[rows], error[rows] = score_codes(run, codes, variants.wild_type, tolerance=tolerance, seed=seed)
+    return value, error
 
 
 def score_codes(

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 from headwater.applications.variants.notice import NOTICE
 from headwater.data.tables.source import require_polars
 from headwater.errors import DataError, UsageError, did_you_mean
-from headwater.runs.files import reporting, write_atomic
+from headwater.runs.files import refuse_existing, reporting, write_atomic
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,8 +154,7 @@ def write_scores(tables: Sequence[VariantScores], path: Path | str, *, exist_ok:
     ending = _ending(target)
     if not tables:
         raise UsageError("Expected scores to write, got none.")
-    if target.exists() and not exist_ok:
-        raise UsageError(f"{target} exists already.", hint="Choose another --out, or replace it with --exist-ok.")
+    refuse_existing(target, exist_ok=exist_ok)
     frame = polars.concat([table.frame() for table in tables], how="diagonal")
     buffer = io.BytesIO()
     if ending == ".csv":

@@ -9,36 +9,17 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from headwater.events import ContextSpec, Encoding, EventSpec
-from headwater.models.base import (
-    Batch,
-    Comparing,
-    DataInitialized,
-    Density,
-    GenerativeModel,
-    Losses,
-    ModelConfig,
-    Options,
-    Paper,
-    Player,
-)
-from headwater.models.energies.start import start_from_counts
-from headwater.networks.one_hot import OneHot
-from headwater.networks.pairwise import PairwiseLogits, patterns_per_site
+from headwater.models.base import Batch, Density, ModelConfig, Options, Paper
+from headwater.models.energies.coupled import Coupled, CoupledConfig
 from headwater.rng import Rng
 from headwater.scores import Score
 
 __all__ = ["Pairwise", "PairwiseConfig", "PairwiseSampling"]
 
 
-class PairwiseConfig(ModelConfig):
+class PairwiseConfig(CoupledConfig):
     """Settings of :class:`Pairwise`."""
 
-    patterns: int | None = Field(
-        None, ge=1, description="patterns of classes per site that couple; None: as many as keep memory bounded"
-    )
-    couplings: float = Field(0.5, gt=0, description="prior standard deviation of all couplings of a site together")
-    fields: float = Field(1.0, gt=0, description="prior standard deviation of a field about its start")
     order: Literal["entropy", "natural"] = Field(
         "entropy", description="entropy: sites that vary least come first; natural: as they stand"
     )
@@ -51,14 +32,13 @@ class PairwiseSampling(Options):
 
 
 @final
-class Pairwise(GenerativeModel, Density, Comparing, DataInitialized):
+class Pairwise(Coupled, Density):
     r"""``p(x) = prod_i p(x_i | x_<i)`` over categorical sites, each factor with a Potts model's terms.
 
     .. math:: p(x_i = a \mid x_{<i}) \propto \exp\Big( f_i(a) + \sum_{j<i} J_{ij}(a, x_j) \Big)
 
     Sites come in the order of their entropy in the first events, least first, or as they stand. Trained by the
-    negative log-likelihood under normal priors, whose weight is one over the number of events in effect. Fields start
-    from what :func:`headwater.distributions.shared_fields.fit_shared_fields` makes of the first events. A missing
+    negative log-likelihood under normal priors, see :class:`headwater.models.energies.coupled.Coupled`. A missing
     value contributes nothing: neither its own probability nor to that of others. A context adds fields. Sampling
     goes once through the order, with the inputs of later sites kept up to date.
 
@@ -68,9 +48,8 @@ class Pairwise(GenerativeModel, Density, Comparing, DataInitialized):
 
     Config: ClassVar[type[ModelConfig]] = PairwiseConfig
     Sampling: ClassVar[type[Options]] = PairwiseSampling
-    encoding: ClassVar[Encoding] = Encoding.NATIVE
     monitor: ClassVar[str | None] = "nll"
-    first_events: ClassVar[int] = 8192
+    symmetric: ClassVar[bool] = False
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "Trinquier2021",
@@ -80,25 +59,11 @@ class Pairwise(GenerativeModel, Density, Comparing, DataInitialized):
             "https://doi.org/10.1038/s41467-021-25756-4",
         ),
     )
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "training": {"steps": 400, "batch_size": 128, "ema": 0.99, "evaluate_every": 50, "precision": "reduced"},
-        "optimizer": {"lr": 3e-3, "warmup": 20},
-    }
 
     config: PairwiseConfig
 
-    def __init__(self, config: PairwiseConfig, event: EventSpec, context: ContextSpec) -> None:
-        super().__init__()
-        self.config, self.event, self.context = config, event, context
-        self.one_hot = OneHot(event, model="pairwise")
-        width = patterns_per_site(self.one_hot, config.patterns)
-        self.network = PairwiseLogits(self.one_hot, width, context.size, symmetric=False)
-
-    def players(self) -> tuple[Player, ...]:
-        return (Player("model", tuple(self.parameters())),)
-
     def initialize(self, batch: Batch, rng: Rng) -> None:
-        start_from_counts(self.network, batch, self.context)
+        super().initialize(batch, rng)
         if self.config.order == "entropy":
             p = self.network.expected()
             self.network.arrange(torch.argsort(torch.special.entr(p).sum(dim=1), stable=True))
@@ -123,11 +88,6 @@ class Pairwise(GenerativeModel, Density, Comparing, DataInitialized):
         draws: int = 1,
     ) -> Score:
         return Score(self.log_prob(x).value - self.log_prob(reference[None]).value, "exact")
-
-    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
-        nll = -self.one_hot.log_prob(self.network(batch.x, batch.context), batch.x).sum(dim=1).mean()
-        penalty = self.network.penalty(self.config.couplings, self.config.fields)
-        return Losses(nll + penalty, {"nll": nll.detach(), "penalty": penalty.detach()})
 
     @torch.no_grad()
     def sample(

@@ -9,35 +9,16 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from headwater.events import ContextSpec, Encoding, EventSpec
-from headwater.models.base import (
-    Batch,
-    Comparing,
-    DataInitialized,
-    GenerativeModel,
-    Losses,
-    ModelConfig,
-    Options,
-    Paper,
-    Player,
-)
-from headwater.models.energies.start import start_from_counts
-from headwater.networks.one_hot import OneHot
-from headwater.networks.pairwise import PairwiseLogits, patterns_per_site
+from headwater.models.base import ModelConfig, Options, Paper
+from headwater.models.energies.coupled import Coupled, CoupledConfig
 from headwater.rng import Rng
 from headwater.scores import Score
 
 __all__ = ["Potts", "PottsConfig", "PottsSampling"]
 
 
-class PottsConfig(ModelConfig):
+class PottsConfig(CoupledConfig):
     """Settings of :class:`Potts`."""
-
-    patterns: int | None = Field(
-        None, ge=1, description="patterns of classes per site that couple; None: as many as keep memory bounded"
-    )
-    couplings: float = Field(0.5, gt=0, description="prior standard deviation of all couplings of a site together")
-    fields: float = Field(1.0, gt=0, description="prior standard deviation of a field about its start")
 
 
 class PottsSampling(Options):
@@ -48,17 +29,16 @@ class PottsSampling(Options):
 
 
 @final
-class Potts(GenerativeModel, Comparing, DataInitialized):
+class Potts(Coupled):
     r"""``p(x) = exp(-E(x)) / Z`` over categorical sites, whose ``Z`` nobody knows.
 
     .. math:: E(x) = -\sum_i f_i(x_i) - \sum_{i<j} J_{ij}(x_i, x_j), \qquad
               \mathrm{npll} = -\sum_i \log p(x_i \mid x_{\setminus i})
 
-    Trained by the negative pseudo-log-likelihood ``npll`` under normal priors, whose weight is one over the number of
-    events in effect; see :class:`headwater.networks.pairwise.PairwiseLogits` for how couplings are stored. Fields
-    start from what :func:`headwater.distributions.shared_fields.fit_shared_fields` makes of the first events. A
-    missing value has no energy. A context adds fields. Samples are drawn by Gibbs sweeps over the sites, from a start
-    without couplings: in the limit of many sweeps they follow the model.
+    Trained by the negative pseudo-log-likelihood ``npll`` under normal priors, see
+    :class:`headwater.models.energies.coupled.Coupled`. A missing value has no energy. A context adds fields. Samples
+    are drawn by Gibbs sweeps over the sites, from a start without couplings: in the limit of many sweeps they follow
+    the model.
 
     The default strength of couplings is *not* the optimum of held-out likelihood, which lies at 3.2 or weaker priors:
     on alignments of three proteins that optimum ranks the effects of substitutions worse than counting does, since it
@@ -71,9 +51,8 @@ class Potts(GenerativeModel, Comparing, DataInitialized):
 
     Config: ClassVar[type[ModelConfig]] = PottsConfig
     Sampling: ClassVar[type[Options]] = PottsSampling
-    encoding: ClassVar[Encoding] = Encoding.NATIVE
     monitor: ClassVar[str | None] = "npll"
-    first_events: ClassVar[int] = 8192
+    symmetric: ClassVar[bool] = True
     papers: ClassVar[tuple[Paper, ...]] = (
         Paper(
             "Ekeberg2013",
@@ -90,25 +69,7 @@ class Potts(GenerativeModel, Comparing, DataInitialized):
             "https://doi.org/10.1038/nbt.3769",
         ),
     )
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "training": {"steps": 400, "batch_size": 128, "ema": 0.99, "evaluate_every": 50, "precision": "reduced"},
-        "optimizer": {"lr": 3e-3, "warmup": 20},
-    }
-
     config: PottsConfig
-
-    def __init__(self, config: PottsConfig, event: EventSpec, context: ContextSpec) -> None:
-        super().__init__()
-        self.config, self.event, self.context = config, event, context
-        self.one_hot = OneHot(event, model="potts")
-        width = patterns_per_site(self.one_hot, config.patterns)
-        self.network = PairwiseLogits(self.one_hot, width, context.size, symmetric=True)
-
-    def players(self) -> tuple[Player, ...]:
-        return (Player("model", tuple(self.parameters())),)
-
-    def initialize(self, batch: Batch, rng: Rng) -> None:
-        start_from_counts(self.network, batch, self.context)
 
     def energy(
         self, x: Float[Tensor, "batch *event"], context: Float[Tensor, "batch context"] | None = None
@@ -127,11 +88,6 @@ class Potts(GenerativeModel, Comparing, DataInitialized):
         draws: int = 1,
     ) -> Score:
         return Score(self.energy(reference[None]) - self.energy(x), "exact")
-
-    def loss(self, batch: Batch, player: str, rng: Rng) -> Losses:
-        npll = -self.one_hot.log_prob(self.network(batch.x, batch.context), batch.x).sum(dim=1).mean()
-        penalty = self.network.penalty(self.config.couplings, self.config.fields)
-        return Losses(npll + penalty, {"npll": npll.detach(), "penalty": penalty.detach()})
 
     @torch.no_grad()
     def sample(
