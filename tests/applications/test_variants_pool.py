@@ -14,22 +14,22 @@ from headwater.errors import UsageError
 
 
 @given(st.floats(0, 1e4), st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=8))
-def test_shares_sum_to_one_and_kinds_count_alike(depth: float, kinds: list[str]) -> None:
-    independent = [kind in ("counting", "sites") for kind in kinds]
-    found = np.array(shares(depth, kinds, independent))
-    assert found.sum() == pytest.approx(1.0)
-    for flag in (True, False):
-        totals = {
-            kind: found[[k == kind for k in kinds]].sum()
-            for kind, own in zip(kinds, independent, strict=True)
-            if own == flag
-        }
-        assert np.ptp(list(totals.values()) or [0.0]) < 1e-12
+def test_shares_sum_to_one_and_alike_by_group_by_kind_and_by_member(depth: float, kinds: list[str]) -> None:
+    found = shares(depth, kinds)
+    assert sum(found) == pytest.approx(1.0)
+    groups: dict[str, dict[str, list[float]]] = {}
+    for kind, share in zip(kinds, found, strict=True):
+        groups.setdefault(KINDS[kind].knows, {}).setdefault(kind, []).append(share)
+    for own in groups.values():
+        assert all(np.ptp(members) == 0 for members in own.values())
+        assert np.ptp([sum(members) for members in own.values()]) < 1e-12
+    coupled = [sum(map(sum, own.values())) for group, own in groups.items() if group != "sites"]
+    assert np.ptp(coupled or [0.0]) < 1e-12
 
 
 def test_shallow_alignments_lean_on_single_sites() -> None:
-    kinds, independent = ["counting", "sites", "potts", "vae"], [True, True, False, False]
-    sites = [sum(shares(depth, kinds, independent)[:2]) for depth in (0.1, 1.0, 10.0)]
+    kinds = ["counting", "sites", "potts", "vae"]
+    sites = [sum(shares(depth, kinds)[:2]) for depth in (0.1, 1.0, 10.0)]
     assert sites == pytest.approx([1 / 1.1, 0.5, 1 / 11])
 
 

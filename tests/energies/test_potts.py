@@ -164,3 +164,13 @@ def test_reals_are_refused_with_a_model_that_takes_them() -> None:
 @pytest.mark.parametrize("settings", [{}, {"patterns": 2}])
 def test_potts_obeys_the_laws(settings: dict[str, int]) -> None:
     check_model("potts", settings=settings)
+
+
+def test_the_prior_of_couplings_fades_with_events_per_site() -> None:
+    model = Potts(PottsConfig(), residues(6, 4), PLAIN)
+    found = []
+    for rows in (1.0, 6.0, 60.0, 600.0):
+        model.network.rows.fill_(rows)
+        found.append(float(model.strength()))
+    assert found == pytest.approx([0.5, 0.5, 0.5 * 10**0.5, 5.0])
+    assert Potts(PottsConfig(couplings=2.0), residues(6, 4), PLAIN).strength() == 2.0

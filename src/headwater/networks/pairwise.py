@@ -172,7 +172,7 @@ class PairwiseLogits(nn.Module):
         coupled = self.couplings(h.flatten(1)).reshape(h.shape)
         return self.alone(context) + take(coupled, self.back, self.order, 1) @ self.basis.T
 
-    def penalty(self, couplings: float, fields: float) -> Float[Tensor, ""]:
+    def penalty(self, couplings: Float[Tensor, ""] | float, fields: float) -> Float[Tensor, ""]:
         r"""Minus the log-density of normal priors per event, less constants.
 
         .. math:: \frac{1}{2 N} \Big( \frac{L}{s_J^2} \sum_{i<j} |J_{ij}|^2

@@ -158,7 +158,7 @@ def _publish(
 ) -> Ensemble:
     info = dataset.schema.alignment
     assert info is not None
-    share = shares(info.depth, [plan.kind for plan in plans], [plan.independent for plan in plans])
+    share = shares(info.depth, [plan.kind for plan in plans])
     members = tuple(record.model_copy(update={"share": part}) for record, part in zip(records, share, strict=True))
     record = EnsembleRecord(alignment=alignment.name, fingerprint=dataset.fingerprint, notice=NOTICE, members=members)
     write_json(path / RECORD, record.model_dump(mode="json"))

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from headwater.config import Config
 from headwater.errors import UsageError, did_you_mean
 
-__all__ = ["KINDS", "EnsembleRecord", "MemberPlan", "MemberRecord", "plan_members"]
+__all__ = ["KINDS", "EnsembleRecord", "Kind", "MemberPlan", "MemberRecord", "plan_members"]
 
-KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "counting": ("sites", {"prior": "counting"}),
-    "sites": ("sites", {}),
-    "potts": ("potts", {}),
-    "pairwise": ("pairwise", {}),
-    "vae": ("bayesian-vae", {}),
+
+class Kind(NamedTuple):
+    """A kind of member: its model in the registry, that model's settings, and what it knows."""
+
+    model: str
+    settings: Mapping[str, Any]
+    knows: Literal["sites", "pairs", "codes"]
+
+
+KINDS: Mapping[str, Kind] = {
+    "counting": Kind("sites", {"prior": "counting"}, "sites"),
+    "sites": Kind("sites", {}, "sites"),
+    "potts": Kind("potts", {}, "pairs"),
+    "pairwise": Kind("pairwise", {}, "pairs"),
+    "vae": Kind("bayesian-vae", {}, "codes"),
 }
-"""Kind of member: its model in the registry and that model's settings."""
+"""Kinds of members: of single sites, of pairs of sites, of all sites by a code."""
 
-_INDEPENDENT = ("counting", "sites")
 _SEEDED = ("vae",)
 
 
@@ -38,12 +46,12 @@ class MemberPlan:
     @property
     def model(self) -> str:
         """Its model in the registry."""
-        return KINDS[self.kind][0]
+        return KINDS[self.kind].model
 
     @property
     def independent(self) -> bool:
         """Whether it knows single sites alone."""
-        return self.kind in _INDEPENDENT
+        return KINDS[self.kind].knows == "sites"
 
 
 class MemberRecord(Config):
@@ -104,7 +112,7 @@ def plan_members(
             continue
         for i in range(seeds if kind in _SEEDED else 1):
             own = {section: dict(values) for section, values in (settings or {}).get(kind, {}).items()}
-            own["model"] = {**KINDS[kind][1], **own.get("model", {})}
+            own["model"] = {**KINDS[kind].settings, **own.get("model", {})}
             name = f"{kind}-{i}" if kind in _SEEDED else kind
             members.append(MemberPlan(name, kind, seed + i, own))
     return tuple(members)

@@ -40,11 +40,6 @@ class Potts(Coupled):
     are drawn by Gibbs sweeps over the sites, from a start without couplings: in the limit of many sweeps they follow
     the model.
 
-    The default strength of couplings is *not* the optimum of held-out likelihood, which lies at 3.2 or weaker priors:
-    on alignments of three proteins that optimum ranks the effects of substitutions worse than counting does, since it
-    rewards knowing families (Weinstein et al., 2022, https://doi.org/10.1101/2022.01.29.478324). The usual strength of
-    the field corresponds to 1.6.
-
     Raises:
         UnsupportedEventError: an element that is not categorical, binary or an integer of few values.
     """

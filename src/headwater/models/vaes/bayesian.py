@@ -66,7 +66,7 @@ class BayesianVAE(GenerativeModel, Density, Comparing, Latent, DataInitialized):
     first_events = 16_384
     defaults: ClassVar = {
         "optimizer": {"lr": 1e-3, "clip": None},
-        "training": {"batch_size": 128, "steps": 1000, "precision": "reduced", "ema": 0.99},
+        "training": {"batch_size": 128, "steps": 3000, "precision": "reduced", "ema": 0.99},
     }
 
     config: BayesianVAEConfig

@@ -27,7 +27,7 @@ class BayesianVAEConfig(ModelConfig):
         "scaled", description="of weights, N(0, s^2 / inputs) or N(0, s^2); EVE's is the latter"
     )
     prior_scale: float = Field(1.0, gt=0, description="s of the weights' prior")
-    log_variance: float = Field(-2.0, le=0, description="of the decoder's weights at the start, less the prior's")
+    log_variance: float = Field(-6.0, le=0, description="of the decoder's weights at the start, less the prior's")
     variance_rate: float = Field(10.0, gt=0, description="how much faster than other parameters log-variances move")
     likelihood: Literal["categorical", "eve"] = Field(
         "categorical", description="eve: binary cross-entropy of log-probabilities, as EVE trains; no likelihood"
