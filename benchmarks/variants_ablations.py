@@ -6,7 +6,7 @@ For each alignment the default ensemble (FOLDER may be that of ``benchmarks.vari
 variants of each assay Spearman's correlation, with 95 % bootstrap intervals, of
 
 * mixtures of its members by the rule of shares: each kind alone, the ensemble without each kind, one and two VAEs;
-* with one VAE, fitted anew: all without sequence weights, the VAE without weight distributions, it with EVE's loss.
+* with one VAE, fitted anew: everything without sequence weights; the VAE without weight distributions.
 
 Beside each stands what it gains over what it differs from in one thing, on the same variants of each bootstrap sample.
 
@@ -40,7 +40,6 @@ NAME = "variants-ablations"
 REFITS: Mapping[str, dict[str, Any]] = {
     "without sequence weights": {"settings": {"data": {"alignment": {"weights": "none"}}}},
     "VAE without weight distributions": {"kinds": ["vae"], "per_kind": {"vae": {"model": {"bayesian": False}}}},
-    "VAE with EVE's loss": {"kinds": ["vae"], "per_kind": {"vae": {"model": {"likelihood": "eve"}}}},
 }
 """What is fitted anew, with one VAE; members that are not are the default ensemble's."""
 

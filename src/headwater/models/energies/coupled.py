@@ -41,9 +41,9 @@ class Coupled(GenerativeModel, Comparing, DataInitialized):
     number of events in effect; see :class:`headwater.networks.pairwise.PairwiseLogits` for how couplings are stored.
     Fields start from what :func:`headwater.distributions.shared_fields.fit_shared_fields` makes of the first events.
 
-    The default strength of couplings is *not* the optimum of held-out likelihood, which lies at weaker priors (3 to 5
-    on three alignments of proteins): that optimum ranks the effects of substitutions worse, since it rewards knowing
-    families (Weinstein et al., 2022, https://doi.org/10.1101/2022.01.29.478324). The rule was found on these
+    The default strength of couplings is *not* the optimum of held-out likelihood, which lies at weaker priors (3 or
+    more on three alignments of proteins): that optimum ranks the effects of substitutions worse, since it rewards
+    knowing families (Weinstein et al., 2022, https://doi.org/10.1101/2022.01.29.478324). The rule was found on these
     alignments; the field's usual strength corresponds to 1.6 (Hopf et al., 2017).
 
     Raises:
