@@ -151,7 +151,7 @@ class BayesianVAE(GenerativeModel, Density, Comparing, Latent, DataInitialized):
         return Losses(reconstruction + self.config.kl_latent * kl + self.kl_weight() * rising * share, terms)
 
     def kl_weight(self) -> Float[Tensor, ""] | float:
-        r"""The factor on the divergence of weights: as set, or :math:`\min(1, L / 2N)`, ``N`` the events in effect.
+        r"""The factor on the divergence of weights: as set, or :math:`\min(1, (L / N)^2)`, ``N`` the events in effect.
 
         Where events are few the prior holds in full: without it the model remembers families. Where they are many,
         Gaussian posteriors that are independent from weight to weight underfit, and colder ones predict better:
@@ -160,7 +160,7 @@ class BayesianVAE(GenerativeModel, Density, Comparing, Latent, DataInitialized):
         """
         if self.config.kl_weight is not None:
             return self.config.kl_weight
-        return (self.one_hot.sites / (2 * self.rows)).clamp(max=1.0)
+        return (self.one_hot.sites / self.rows).square().clamp(max=1.0)
 
     @torch.no_grad()
     def log_prob(

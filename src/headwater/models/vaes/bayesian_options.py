@@ -33,7 +33,7 @@ class BayesianVAEConfig(ModelConfig):
         "categorical", description="eve: binary cross-entropy of log-probabilities, as EVE trains; no likelihood"
     )
     kl_weight: float | None = Field(
-        None, ge=0, description="factor on the divergence of weights; None: elements / (2 events), at most 1"
+        None, ge=0, description="factor on the divergence of weights; None: (elements / events)^2, at most 1"
     )
     warmup: float = Field(0.0, ge=0, le=1, description="share of the training in which that factor rises from zero")
     kl_latent: float = Field(1.0, ge=0, description="factor on the divergence of codes")
