@@ -216,7 +216,7 @@ def _warnings(info: Alignment, target: Target, found: Survey, rows: Rows, held: 
         warnings.append(
             f"This is a shallow alignment: {info.neff:.1f} effective sequences for {len(info.positions)} positions,"
             f" {info.depth:.2f} each ({SHALLOW:g} or more are wanted). Compare every model with counting:"
-            " --model independent"
+            " --model sites --set model.prior=counting"
         )
     if held.alike:
         warnings.append(
