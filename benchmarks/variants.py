@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +70,29 @@ def summary(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and write the JSON after each protein."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(name: str, about: str | None, measured: Callable[[str, Path, Path], dict[str, Any]]) -> None:
+    """Measure protein by protein as the command line says; after each write ``results/NAME.json``, keeping others."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", default=",".join(ALIGNMENTS))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    path = RESULTS / f"{NAME}.json"
+    path = RESULTS / f"{name}.json"
     out = arguments.out or Path(tempfile.mkdtemp())
-    for name in arguments.only.split(","):
-        row = measure(name, arguments.data, out)
+    for protein in arguments.only.split(","):
+        row = measured(protein, arguments.data, out)
         figures = json.loads(path.read_text())["figures"] if path.exists() else {}
-        figures[name] = {"threads": torch.get_num_threads(), **row}
-        print(summary(figures[name]), flush=True)
-        write(NAME, "python -m benchmarks.variants ../shared/data/proteins", figures)
+        command = f"python -m benchmarks.{name.replace('-', '_')} ../shared/data/proteins"
+        write(name, command, {**figures, protein: row})
+
+
+def _measured(protein: str, data: Path, out: Path) -> dict[str, Any]:
+    row = {"threads": torch.get_num_threads(), **measure(protein, data, out)}
+    print(summary(row), flush=True)
+    return row
 
 
 if __name__ == "__main__":
-    main()
+    run(NAME, __doc__, _measured)

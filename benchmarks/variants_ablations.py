@@ -16,18 +16,13 @@ Beside each stands what it gains over what it differs from in one thing, on the 
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks.record import RESULTS, write
-from benchmarks.variants import ALIGNMENTS
+from benchmarks.variants import ALIGNMENTS, run
 from headwater.applications.variants.agreement import Agreement, agreement_with_assay, difference
 from headwater.applications.variants.fit import fit_protein
 from headwater.applications.variants.labels import read_assay
@@ -129,23 +124,11 @@ def summary(row: Mapping[str, Any]) -> str:
     return "\n".join([", ".join(row["figures"]), *lines])
 
 
-def main() -> None:
-    """Measure and write the JSON after each protein."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--only", default=",".join(ALIGNMENTS))
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    path = RESULTS / f"{NAME}.json"
-    out = arguments.out or Path(tempfile.mkdtemp())
-    for name in arguments.only.split(","):
-        row = measure(name, arguments.data, out)
-        print(summary(row), flush=True)
-        figures = json.loads(path.read_text())["figures"] if path.exists() else {}
-        write(NAME, "python -m benchmarks.variants_ablations ../shared/data/proteins", {**figures, name: row})
+def _measured(protein: str, data: Path, out: Path) -> dict[str, Any]:
+    row = measure(protein, data, out)
+    print(summary(row), flush=True)
+    return row
 
 
 if __name__ == "__main__":
-    main()
+    run(NAME, __doc__, _measured)

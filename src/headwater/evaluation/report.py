@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from headwater.evaluation.evaluate import read_evaluation
 from headwater.evaluation.evaluation import Stamp
 from headwater.evaluation.leaderboard import Cell, Leaderboard, Row
 from headwater.evaluation.markup import Markup, tag
+from headwater.evaluation.page import page
 from headwater.evaluation.subject import Rows, choose_rows, take
 from headwater.evaluation.text import figure
 from headwater.progress import Progress, SilentProgress
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["leaderboard_table", "write_report"]
 
 _ROWS = 1000
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(
@@ -97,24 +95,8 @@ def _real(run: Run, stamp: Stamp, datasets: dict[str, Dataset], progress: Progre
 
 
 def _page(title: str, leaderboard: Leaderboard, cards: list[Markup]) -> str:
-    style = files("headwater.evaluation").joinpath("page.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    body = tag(
-        "body",
-        tag("header", tag("h1", title), tag("p", leaderboard.protocol, class_="quiet")),
-        tag("main", _first(leaderboard), *cards, _reading(leaderboard)),
-        tag("footer", f"Made by Headwater on {made}. This page needs no network and runs no script."),
-    )
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+    header = [tag("h1", title), tag("p", leaderboard.protocol, class_="quiet")]
+    return page(title, header, [_first(leaderboard), *cards, _reading(leaderboard)])
 
 
 def _first(leaderboard: Leaderboard) -> Markup:

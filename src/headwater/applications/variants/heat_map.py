@@ -14,11 +14,10 @@ from headwater.applications.variants.clean import clean
 from headwater.applications.variants.heat_grid import HEAD, HEIGHT, bands_of, width_of
 from headwater.applications.variants.heat_pixels import draw
 from headwater.applications.variants.heat_svg import parts, whole
-from headwater.applications.variants.pictures import plain_style, png_bytes
+from headwater.applications.variants.pictures import plain_style, png_bytes, write_picture
 from headwater.errors import UsageError
 from headwater.evaluation.canvas import new_figure
 from headwater.evaluation.markup import Markup
-from headwater.runs.files import write_atomic
 
 __all__ = ["HeatMap"]
 
@@ -110,14 +109,7 @@ class HeatMap:
             MissingExtraError: PNG without matplotlib.
             ResourceError: the file cannot be written.
         """
-        target = Path(path)
-        if target.suffix not in (".svg", ".png"):
-            raise UsageError(
-                f"A heat map is written as .svg or .png; got {target.suffix or 'no ending'!r}.",
-                hint=f"Type: {target.with_suffix('.svg').name}",
-            )
-        write_atomic(target, self.svg().encode() if target.suffix == ".svg" else self.png())
-        return target
+        return write_picture(path, "heat map", self.svg, self.png)
 
     def shown(self) -> Float[np.ndarray, "length 20"]:
         """Scores as parts of the limit, 0 for the wild type itself, NaN where nothing is shown."""

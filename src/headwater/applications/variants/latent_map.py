@@ -13,11 +13,10 @@ from headwater.applications.variants.clean import clean
 from headwater.applications.variants.colours import sequential
 from headwater.applications.variants.latent_svg import inside, short, whole
 from headwater.applications.variants.notice import NOTICE
-from headwater.applications.variants.pictures import plain_style, png_bytes
+from headwater.applications.variants.pictures import plain_style, png_bytes, write_picture
 from headwater.errors import UsageError
 from headwater.evaluation.canvas import INK, new_figure
 from headwater.evaluation.markup import Markup
-from headwater.runs.files import write_atomic
 
 __all__ = ["LatentMap", "latent_map"]
 
@@ -93,14 +92,7 @@ class LatentMap:
             MissingExtraError: PNG without matplotlib.
             ResourceError: the file cannot be written.
         """
-        target = Path(path)
-        if target.suffix not in (".svg", ".png"):
-            raise UsageError(
-                f"A latent map is written as .svg or .png; got {target.suffix or 'no ending'!r}.",
-                hint=f"Type: {target.with_suffix('.svg').name}",
-            )
-        write_atomic(target, self.svg().encode() if target.suffix == ".svg" else self.png())
-        return target
+        return write_picture(path, "latent map", self.svg, self.png)
 
     def axis(self, i: int) -> str:
         """What an axis shows."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
 from headwater.applications.variants import report_charts as charts
@@ -12,11 +10,10 @@ from headwater.applications.variants.clean import clean
 from headwater.applications.variants.notice import NOTICE
 from headwater.applications.variants.report_content import ReportContent
 from headwater.evaluation.markup import Markup, tag
+from headwater.evaluation.page import page
 from headwater.runs.files import write_atomic
 
 __all__ = ["ReportContent", "report_page", "write_report"]
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(path: Path | str, content: ReportContent) -> Path:
@@ -40,27 +37,9 @@ def write_report(path: Path | str, content: ReportContent) -> Path:
 def report_page(content: ReportContent) -> str:
     """The report as text."""
     title = content.title or f"Variant effects: {content.alignment.target}"
-    style = "".join(
-        files(package).joinpath(name).read_text(encoding="utf-8")
-        for package, name in (("headwater.evaluation", "page.css"), ("headwater.applications.variants", "report.css"))
-    )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    body = tag(
-        "body",
-        tag("header", tag("p", NOTICE, class_="notice", role="note"), tag("h1", title)),
-        tag("main", *_sections(content)),
-        tag("footer", f"Made by Headwater on {made}. {NOTICE} This page needs no network and runs no script."),
-    )
-    return clean(f"<!doctype html>\n{tag('html', head, body, lang='en')}\n")
+    header = [tag("p", NOTICE, class_="notice", role="note"), tag("h1", title)]
+    style = ("headwater.applications.variants", "report.css")
+    return clean(page(title, header, _sections(content), style=style, note=NOTICE))
 
 
 def _sections(content: ReportContent) -> list[Markup]:

@@ -90,8 +90,8 @@ class Coupled(GenerativeModel, Comparing, DataInitialized):
     def strength(self) -> Float[Tensor, ""] | float:
         r"""``s_J``, the prior's standard deviation of couplings: as set, or :math:`\frac12 \sqrt{\max(1, N / L)}`.
 
-        ``N`` are the events in effect, ``L`` the sites: in full where events are few, a penalty that fades with
-        :math:`(L / N)^2` where they are many.
+        ``N`` are the events in effect, ``L`` the sites: the prior in full where events are few, its precision
+        fading as :math:`L / N` where they are many.
         """
         if self.config.couplings is not None:
             return self.config.couplings
